@@ -1,0 +1,3 @@
+//! The card holder's program.
+
+fn main() {}
