@@ -240,6 +240,11 @@ impl Sw {
     /// No diagnosis; what the first command after power-up gets (`card.md` §1.1).
     pub const NO_DIAGNOSIS: Sw = Sw(0x6F00);
 
+    /// Whether this is 9000.
+    pub fn is_ok(self) -> bool {
+        self == Sw::OK
+    }
+
     /// Tries left, where this is 63Cx.
     pub fn tries_left(self) -> Option<u8> {
         (self.0 & 0xFFF0 == 0x63C0).then_some((self.0 & 0xF) as u8)

@@ -1,6 +1,7 @@
 //! PKCS#11 provider for the key pairs of Japan's public personal authentication service (JPKI).
 
 pub mod apdu;
+pub mod card;
 pub mod secret;
 pub mod tlv;
 pub mod transport;

@@ -111,7 +111,7 @@ pub enum Continuity {
 pub enum Disposition {
     /// The card as it is, for whoever uses it next.
     Leave,
-    /// The card without power, if the reader can.
+    /// The card without power, if nobody else is connected to it; otherwise as it is.
     Unpower,
 }
 
@@ -140,7 +140,7 @@ pub trait Link: Send {
 
 /// The card for us alone, for as long as this lives.
 pub struct Transaction<'a> {
-    link: &'a mut dyn Link,
+    link: &'a mut (dyn Link + 'static),
     continuity: Continuity,
 }
 
@@ -149,7 +149,7 @@ impl<'a> Transaction<'a> {
     ///
     /// # Errors
     /// Those of [`Link::begin`].
-    pub fn begin(link: &'a mut dyn Link) -> Result<Transaction<'a>> {
+    pub fn begin(link: &'a mut (dyn Link + 'static)) -> Result<Transaction<'a>> {
         let continuity = link.begin()?;
         Ok(Transaction { link, continuity })
     }

@@ -1,0 +1,82 @@
+//! Command and answer within one transaction, and the two things that are asked before a card is known.
+
+use super::profile::TOKEN_INFO_EF;
+use super::{Error, Result, TokenInfo, commands};
+use crate::apdu::{Command, Response, Sw};
+use crate::transport::Transaction;
+
+/// Most bytes that an answer may have, gathered over GET RESPONSE.
+const MAX_ANSWER: usize = 65_536;
+/// Most GET RESPONSE that one answer may take.
+const MAX_ROUNDS: usize = 300;
+
+/// A transaction in which commands are exchanged.
+pub(super) struct Talk<'a> {
+    transaction: Transaction<'a>,
+}
+
+impl<'a> Talk<'a> {
+    pub(super) fn new(transaction: Transaction<'a>) -> Talk<'a> {
+        Talk { transaction }
+    }
+
+    pub(super) fn transaction(&self) -> &Transaction<'a> {
+        &self.transaction
+    }
+
+    /// Sends `command` once; its answer is final. For what may cost a try.
+    pub(super) fn exchange_once(&mut self, command: &Command) -> Result<Response> {
+        let answer = self.transaction.transmit(&command.encode())?;
+        Response::parse(answer).map_err(|_| Error::Malformed("no status word"))
+    }
+
+    /// Sends `command` and fetches its whole answer: 6Cxx once with the length that the card wants, 61xx by GET RESPONSE.
+    /// For commands that may be repeated.
+    pub(super) fn exchange(&mut self, command: &Command) -> Result<Response> {
+        let mut response = self.exchange_once(command)?;
+        if let [0x6C, le] = response.sw.0.to_be_bytes() {
+            response = self.exchange_once(&command.clone().le(short_le(le)))?;
+        }
+        for _ in 0..MAX_ROUNDS {
+            let [0x61, more] = response.sw.0.to_be_bytes() else { return Ok(response) };
+            let rest = self.exchange_once(&commands::response(short_le(more)))?;
+            let mut data = response.data;
+            data.extend_from_slice(&rest.data);
+            if data.len() > MAX_ANSWER {
+                return Err(Error::Malformed("an answer without end"));
+            }
+            response = Response { data, sw: rest.sw };
+        }
+        Err(Error::Malformed("an answer without end"))
+    }
+
+    /// SELECT the application. The first command after power-up may be lost to 6F00 (`card.md` §1.1): then once more.
+    pub(super) fn select_jpki(&mut self) -> Result<Sw> {
+        let sw = self.exchange_once(&commands::select_jpki())?.sw;
+        Ok(if sw == Sw::NO_DIAGNOSIS { self.exchange_once(&commands::select_jpki())?.sw } else { sw })
+    }
+
+    /// SELECT an EF of the current application.
+    pub(super) fn select_ef(&mut self, ef: u8) -> Result<Sw> {
+        Ok(self.exchange_once(&commands::select_ef(ef))?.sw)
+    }
+
+    /// EF 0006 right after SELECT AID, and whether the card takes short EF ids if that showed. No file, whatever the
+    /// reason, is no card of ours.
+    pub(super) fn read_token_info(&mut self) -> Result<(Option<Vec<u8>>, Option<bool>)> {
+        let le = TokenInfo::LEN as u32;
+        let by_short_id = self.exchange(&commands::read_short_id(TOKEN_INFO_EF, le))?;
+        if by_short_id.sw.is_ok() {
+            return Ok((Some(by_short_id.data), None));
+        }
+        if by_short_id.sw != Sw::WRONG_P1P2 || !self.select_ef(TOKEN_INFO_EF)?.is_ok() {
+            return Ok((None, None));
+        }
+        let by_selection = self.exchange(&commands::read(0, le))?;
+        Ok((by_selection.sw.is_ok().then_some(by_selection.data), Some(false)))
+    }
+}
+
+fn short_le(le: u8) -> u32 {
+    if le == 0 { 256 } else { u32::from(le) }
+}
