@@ -20,10 +20,6 @@ impl<'a> Talk<'a> {
         Talk { transaction }
     }
 
-    pub(super) fn transaction(&self) -> &Transaction<'a> {
-        &self.transaction
-    }
-
     /// Sends `command` once; its answer is final. For what may cost a try.
     pub(super) fn exchange_once(&mut self, command: &Command) -> Result<Response> {
         let answer = self.transaction.transmit(&command.encode())?;
