@@ -1,0 +1,314 @@
+//! C_Login, C_Logout and C_SetPIN (PKCS#11 3.0 §5.6.8–9, §5.5.9).
+//!
+//! A secret goes to the card only if a person has just given it for this token, in its form, and the card has not refused
+//! it before; [`Application::verify`](crate::card::Application::verify) is called once, and its answer is final.
+
+use super::cards::{Present, refusal};
+use super::login_lock::LoginLock;
+use super::module::Module;
+use super::reader::Reader;
+use super::rv::{Result, Rv};
+use super::session::Session;
+use super::slots::{Epoch, Slot};
+use super::token::Login;
+use crate::card::{self, Card, File, Key, Tries};
+use crate::secret::{Malformed, Pin};
+use crate::sys::LockedBytes;
+use crate::transport::Disposition;
+use cryptoki_sys::*;
+use std::sync::Arc;
+use std::time::Duration;
+
+impl Module {
+    /// C_Login. `pin` is `None` for a null pointer, which would ask for a pinpad.
+    ///
+    /// # Errors
+    /// CKR_PIN_INCORRECT: wrong, or not sent because it is malformed or was refused before. CKR_PIN_LOCKED: also at the
+    /// call that locks. CKR_FUNCTION_CANCELED: the third secret in a row that was not sent. CKR_USER_ALREADY_LOGGED_IN,
+    /// CKR_USER_PIN_NOT_INITIALIZED, CKR_USER_TYPE_INVALID, CKR_OPERATION_NOT_INITIALIZED, CKR_ARGUMENTS_BAD,
+    /// CKR_DEVICE_REMOVED, CKR_DEVICE_ERROR.
+    pub(crate) fn login(&self, handle: CK_SESSION_HANDLE, user: CK_USER_TYPE, pin: Option<&[u8]>) -> Result<()> {
+        let session = self.session(handle)?;
+        match user {
+            CKU_USER => self.log_in(&session, pin.ok_or(Rv::ARGUMENTS_BAD)?),
+            CKU_CONTEXT_SPECIFIC => self.allow_signature(&session, pin.ok_or(Rv::ARGUMENTS_BAD)?),
+            // There is no security officer: the municipal office works with keys of its own.
+            _ => Err(Rv::USER_TYPE_INVALID),
+        }
+    }
+
+    /// C_LoginUser (PKCS#11 3.0 §5.6.9): as C_Login. The card knows no user but its holder, so any name is a wrong one.
+    pub(crate) fn login_user(
+        &self,
+        handle: CK_SESSION_HANDLE,
+        user: CK_USER_TYPE,
+        pin: Option<&[u8]>,
+        name: &[u8],
+    ) -> Result<()> {
+        if !name.is_empty() {
+            self.check_session(handle)?;
+            return Err(Rv::ARGUMENTS_BAD);
+        }
+        self.login(handle, user, pin)
+    }
+
+    /// C_Logout.
+    ///
+    /// # Errors
+    /// CKR_USER_NOT_LOGGED_IN. CKR_DEVICE_REMOVED, CKR_DEVICE_ERROR: this process is logged out, but the card could not be
+    /// told.
+    pub(crate) fn logout(&self, handle: CK_SESSION_HANDLE) -> Result<()> {
+        let session = self.session(handle)?;
+        if !self.is_logged_in(&session)? {
+            // A login that is over by `auth.max_login` has yet to be ended on the card.
+            self.end_if_over(session.slot, session.epoch);
+            return Err(Rv::USER_NOT_LOGGED_IN);
+        }
+        self.end_login(session.slot, session.epoch)
+    }
+
+    /// C_SetPIN: the old secret is verified and the new one set in one transaction; the card is left logged in only if
+    /// this process was.
+    ///
+    /// # Errors
+    /// CKR_PIN_INCORRECT and CKR_PIN_LOCKED speak of the old secret, CKR_PIN_LEN_RANGE and CKR_PIN_INVALID of the new one;
+    /// a malformed one of either is not sent. CKR_SESSION_READ_ONLY, CKR_ARGUMENTS_BAD, CKR_DEVICE_REMOVED,
+    /// CKR_DEVICE_ERROR.
+    pub(crate) fn set_pin(&self, handle: CK_SESSION_HANDLE, old: Option<&[u8]>, new: Option<&[u8]>) -> Result<()> {
+        let session = self.session(handle)?;
+        if !session.read_write {
+            return Err(Rv::SESSION_READ_ONLY);
+        }
+        let (old, new) = (old.ok_or(Rv::ARGUMENTS_BAD)?, new.ok_or(Rv::ARGUMENTS_BAD)?);
+        self.end_if_over(session.slot, session.epoch);
+        let present = self.of_session(&session)?;
+        let form = present.form()?;
+        let new = Pin::choose(form, new).map_err(|malformed| match malformed {
+            Malformed::Length(_) => Rv::PIN_LEN_RANGE,
+            Malformed::Character(_) | Malformed::OneKindOnly => Rv::PIN_INVALID,
+        })?;
+        let old = self.well_formed(&present, old)?;
+        let key = present.slot.key;
+        let lock = self.announce(&present);
+        let changed = self.present_secret(&present, &old, |card, old| {
+            card.session(|application| {
+                application.verify(key, old)?;
+                Ok(application.change(key, &new))
+            })
+        });
+        let was_logged_in = self.is_logged_in(&session).unwrap_or(false);
+        if was_logged_in {
+            if let Ok(Ok(())) = &changed {
+                let held = self.held(&new, key);
+                present.reader.token(key).with(present.epoch, |state| {
+                    if let Some(login) = state.login() {
+                        login.pin = held;
+                    }
+                })?;
+            }
+            // The login that goes on has a lock of its own.
+            drop(lock);
+        } else if let Err(error) = self.leave_card(&present.reader, present.slot, present.epoch, lock) {
+            log::warn!("the card could not be logged out after the change: {error}");
+        }
+        changed?.map_err(|error| refusal(&error))
+    }
+
+    fn log_in(&self, session: &Session, typed: &[u8]) -> Result<()> {
+        self.end_if_over(session.slot, session.epoch);
+        let present = self.of_session(session)?;
+        if self.is_logged_in(session)? {
+            return Err(Rv::USER_ALREADY_LOGGED_IN);
+        }
+        let key = present.slot.key;
+        let pin = self.well_formed(&present, typed)?;
+        let lock = self.announce(&present);
+        let held = self.held(&pin, key);
+        let token = present.reader.token(key);
+        // Looked up and begun with the card in hand, so that of two threads that log in only one sends a secret.
+        self.present_secret(&present, &pin, |card, pin| {
+            if token.with(present.epoch, |state| state.is_logged_in(None)) == Ok(true) {
+                return Ok(Err(Rv::USER_ALREADY_LOGGED_IN));
+            }
+            card.session(|application| application.verify(key, pin))?;
+            Ok(token.with(present.epoch, |state| state.begin(held, lock)))
+        })?
+    }
+
+    /// C_Login with CKU_CONTEXT_SPECIFIC: the password for one signature of an always-authenticate key.
+    fn allow_signature(&self, session: &Session, typed: &[u8]) -> Result<()> {
+        let mut operations = session.operations.lock();
+        let signing = operations.sign.as_mut().filter(|signing| signing.wants_password());
+        let signing = signing.ok_or(Rv::OPERATION_NOT_INITIALIZED)?;
+        if !self.is_logged_in(session)? {
+            return Err(Rv::USER_NOT_LOGGED_IN);
+        }
+        let present = self.of_session(session)?;
+        let key = present.slot.key;
+        let pin = self.well_formed(&present, typed)?;
+        self.present_secret(&present, &pin, |card, pin| card.session(|application| application.verify(key, pin)))?;
+        signing.allow();
+        Ok(())
+    }
+
+    /// What the caller typed as a secret of this token's form.
+    fn well_formed(&self, present: &Present, typed: &[u8]) -> Result<Pin> {
+        Pin::present(present.form()?, typed).or_else(|malformed| {
+            log::info!("a secret was not sent: {malformed}");
+            Err(self.unsent(present))
+        })
+    }
+
+    /// Presents `pin` by `work`, unless the card has refused it before.
+    fn present_secret<R>(
+        &self,
+        present: &Present,
+        pin: &Pin,
+        work: impl FnOnce(&mut Card, &Pin) -> card::Result<R>,
+    ) -> Result<R> {
+        let token = present.reader.token(present.slot.key);
+        // Asked with the card in hand: of two threads with the same wrong secret the second must know.
+        let outcome = self.with_card(&present.reader, present.epoch, |card| {
+            match token.with(present.epoch, |state| state.refusals.contains(pin)) {
+                Ok(false) => work(card, pin).map(Some).inspect_err(|error| {
+                    if let card::Error::Refused(tries) = error {
+                        // An epoch that is over remembers nothing and needs nothing.
+                        let _ = token.with(present.epoch, |state| state.refusals.add(pin, *tries));
+                    }
+                }),
+                Ok(true) => Ok(None),
+                Err(_) => Err(crate::transport::Error::Removed.into()),
+            }
+        })?;
+        match outcome {
+            Ok(Some(result)) => {
+                token.with(present.epoch, |state| state.refusals.clear())?;
+                Ok(result)
+            }
+            Ok(None) => {
+                log::info!("a secret was not sent: this card has refused it before");
+                Err(self.unsent(present))
+            }
+            Err(card::Error::Refused(Tries::Left(_) | Tries::Uncounted)) => Err(Rv::PIN_INCORRECT),
+            Err(card::Error::Refused(Tries::Locked)) => Err(Rv::PIN_LOCKED),
+            Err(card::Error::Refused(Tries::NotInitialised)) => Err(Rv::USER_PIN_NOT_INITIALIZED),
+            Err(error) => Err(refusal(&error)),
+        }
+    }
+
+    /// What a caller is told whose secret was not sent. No try was used; the third time in a row it is told to stop, for
+    /// some ask again as long as they hear CKR_PIN_INCORRECT.
+    fn unsent(&self, present: &Present) -> Rv {
+        let token = present.reader.token(present.slot.key);
+        match token.with(present.epoch, |state| state.refusals.count_unsent()) {
+            Ok(true) => Rv::FUNCTION_CANCELED,
+            Ok(false) => Rv::PIN_INCORRECT,
+            Err(error) => error,
+        }
+    }
+
+    /// The secret for [`crate::card::Card::sign`]'s `regain`: of the authentication key only, if the holder allows it.
+    fn held(&self, pin: &Pin, key: Key) -> Option<Arc<LockedBytes>> {
+        if key != Key::Authentication || !self.config.hold_pin {
+            return None;
+        }
+        match LockedBytes::new(pin.bytes()) {
+            Ok(held) => Some(Arc::new(held)),
+            Err(error) => {
+                log::warn!("the secret is not held, for want of locked memory: {error}");
+                None
+            }
+        }
+    }
+
+    /// Shows other processes of this user that one more is about to be logged in.
+    fn announce(&self, present: &Present) -> Option<LoginLock> {
+        let directory = self.config.runtime_dir.as_deref()?;
+        LoginLock::announce(directory, &present.identity.info.fingerprint())
+            .inspect_err(|error| log::warn!("other processes cannot see this login: {error}"))
+            .ok()
+    }
+
+    /// Ends this process's login to the token in `slot`, and the card's if it was the last.
+    ///
+    /// # Errors
+    /// CKR_USER_NOT_LOGGED_IN, CKR_DEVICE_REMOVED, CKR_DEVICE_ERROR.
+    pub(super) fn end_login(&self, slot: Slot, epoch: Epoch) -> Result<()> {
+        let reader = self.reader(slot)?;
+        let guarded = self.guarded(slot);
+        let login = reader.token(slot.key).with(epoch, |state| state.end(guarded))?;
+        let Login { lock, .. } = login.ok_or(Rv::USER_NOT_LOGGED_IN)?;
+        self.leave_card(&reader, slot, epoch, lock)
+    }
+
+    /// Ends a login that has lasted longer than it may.
+    pub(super) fn end_if_over(&self, slot: Slot, epoch: Epoch) {
+        let (max_login, guarded) = (self.max_login(slot), self.guarded(slot));
+        let Ok(reader) = self.reader(slot) else { return };
+        if let Ok(Some(login)) = reader.token(slot.key).with(epoch, |state| state.end_if_over(max_login, guarded)) {
+            log::info!("a login has ended after auth.max_login");
+            if let Err(error) = self.leave_card(&reader, slot, epoch, login.lock) {
+                log::warn!("the card could not be logged out: {error}");
+            }
+        }
+    }
+
+    /// Ends all logins of this process in one reader.
+    pub(super) fn end_all_logins(&self, reader: &Reader) {
+        let epoch = self.slots.lock().epoch(reader.number);
+        for key in Key::ALL {
+            match self.end_login(Slot { reader: reader.number, key }, epoch) {
+                Ok(()) | Err(Rv::USER_NOT_LOGGED_IN | Rv::DEVICE_REMOVED) => {}
+                Err(error) => log::warn!("the card could not be logged out: {error}"),
+            }
+        }
+    }
+
+    /// Makes the token public because the card no longer knows of the login. Sessions report it before the caller of this
+    /// is told CKR_USER_NOT_LOGGED_IN.
+    pub(super) fn login_lost(&self, present: &Present) {
+        log::info!("the card has lost the login");
+        let guarded = present.is_guarded(File::Holder(present.slot.key));
+        let token = present.reader.token(present.slot.key);
+        // The login is dropped here, its lock with it: there is nothing to end on the card.
+        let _ = token.with(present.epoch, |state| state.end(guarded));
+    }
+
+    /// Leaves the card logged out, unless somebody else is still logged in to it: the other token of this process, or
+    /// another process of this user. `lock` is what this login was announced by.
+    fn leave_card(&self, reader: &Reader, slot: Slot, epoch: Epoch, lock: Option<LoginLock>) -> Result<()> {
+        let _last = match lock.map(LoginLock::end) {
+            Some(Ok(Some(last))) => Some(last),
+            Some(Ok(None)) => return Ok(()),
+            Some(Err(error)) => {
+                log::warn!("cannot tell whether another process is logged in: {error}");
+                None
+            }
+            None => None,
+        };
+        let other = reader.token(slot.key.other());
+        if other.with(epoch, |state| state.is_logged_in(self.max_login(Slot { key: slot.key.other(), ..slot })))? {
+            return Ok(());
+        }
+        match self.with_card(reader, epoch, Card::end_logins)? {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                let Some(connection) = reader.connection.lock().take() else { return Ok(()) };
+                log::warn!("the card would not be logged out; it is left without power where nobody else uses it");
+                connection.card.close(Disposition::Unpower);
+                Ok(())
+            }
+            Err(error) => Err(refusal(&error)),
+        }
+    }
+
+    /// How long a login to this slot's token lasts.
+    pub(super) fn max_login(&self, slot: Slot) -> Option<Duration> {
+        self.config.max_login.filter(|_| slot.key == Key::Authentication)
+    }
+
+    /// Whether the holder's certificate of this slot's token is guarded by its secret.
+    fn guarded(&self, slot: Slot) -> bool {
+        self.present(slot).is_none_or(|present| present.is_guarded(File::Holder(slot.key)))
+    }
+}

@@ -1,0 +1,235 @@
+//! The module's state in this process: made by C_Initialize, ended by C_Finalize, and never seen by a forked child.
+
+use super::cards::Present;
+use super::reader::Reader;
+use super::rv::{Result, Rv};
+use super::session::Sessions;
+use super::slots::{Slot, Slots};
+use crate::card;
+use crate::config::{Config, Environment, Pss, Tokens};
+use crate::transport::{Readers, Waiter};
+use crate::{logging, readers, sys};
+use cryptoki_sys::CK_SLOT_ID;
+use parking_lot::{Condvar, Mutex, RwLock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+/// Everything between C_Initialize and C_Finalize. Lock order: a session, then a reader's connection, then `looking`; all
+/// other locks are leaves, held for no other lock and no I/O.
+pub struct Module {
+    pub(super) config: Config,
+    pub(super) card_options: card::Options,
+    description: String,
+    pub(super) readers: Box<dyn Readers>,
+    /// Held while the readers are looked at, so that an older look is never applied after a newer one.
+    pub(super) looking: Mutex<()>,
+    pub(super) slots: Mutex<Slots>,
+    pub(super) known: RwLock<Vec<Arc<Reader>>>,
+    pub(super) sessions: Mutex<Sessions>,
+    pub(super) waiters: Mutex<Vec<Weak<dyn Waiter>>>,
+    closing: Mutex<bool>,
+    closed: Condvar,
+}
+
+/// The module of one process. A child that was forked has the parent's in its memory and must not touch it: not its
+/// locks, which a thread that does not exist there may hold, nor its handles to the PC/SC service.
+struct Process {
+    id: u32,
+    module: RwLock<Option<Arc<Module>>>,
+}
+
+static PROCESS: sys::Leaked<Process> = sys::Leaked::new();
+
+/// Whether somebody has asked for the interface that only NSS asks for.
+static NSS_HOST: AtomicBool = AtomicBool::new(false);
+
+/// How long C_Finalize waits for calls in flight, beyond the time that a call may wait for a busy card.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// C_Initialize (PKCS#11 3.0 §5.4.1). Succeeds without PC/SC service, reader or card.
+///
+/// # Errors
+/// CKR_CRYPTOKI_ALREADY_INITIALIZED.
+pub fn initialize() -> Result<()> {
+    let process = own_process();
+    let mut module = process.module.write();
+    if module.is_some() {
+        return Err(Rv::CRYPTOKI_ALREADY_INITIALIZED);
+    }
+    *module = Some(Arc::new(Module::new(Config::load(&Environment::of_process()))));
+    Ok(())
+}
+
+/// C_Finalize (PKCS#11 3.0 §5.4.2): wakes waiting calls, waits for those in flight, logs out and disconnects.
+///
+/// # Errors
+/// CKR_CRYPTOKI_NOT_INITIALIZED, also in a forked child that has not initialised the module itself.
+pub fn finalize() -> Result<()> {
+    let module = process()?.module.write().take().ok_or(Rv::CRYPTOKI_NOT_INITIALIZED)?;
+    module.close();
+    let deadline = Instant::now() + module.config.lock_timeout + PATIENCE;
+    // A call in flight holds a clone of the `Arc`; it cannot be joined, only outwaited.
+    let mut closing = module.closing.lock();
+    while Arc::strong_count(&module) > 1 && Instant::now() < deadline {
+        module.closed.wait_for(&mut closing, Duration::from_millis(1));
+    }
+    drop(closing);
+    if Arc::strong_count(&module) > 1 {
+        log::warn!("C_Finalize goes on although a call has not come back");
+    }
+    module.disconnect();
+    Ok(())
+}
+
+/// The module, for one call.
+///
+/// # Errors
+/// CKR_CRYPTOKI_NOT_INITIALIZED, also in a forked child that has not initialised the module itself.
+pub fn current() -> Result<Arc<Module>> {
+    process()?.module.read().clone().ok_or(Rv::CRYPTOKI_NOT_INITIALIZED)
+}
+
+/// Notes that this process is an NSS host (Firefox, Thunderbird, LibreOffice …): with the module's plain file it is shown
+/// the authentication token only, or a browser would ask for the signature password and could send the signature
+/// certificate, with the holder's name and address, to a server.
+pub fn note_nss_host() {
+    NSS_HOST.store(true, Ordering::Relaxed);
+}
+
+/// This process's state; a child's is not its parent's. The id is compared before any lock is touched.
+fn process() -> Result<&'static Process> {
+    PROCESS.get().filter(|process| process.id == std::process::id()).ok_or(Rv::CRYPTOKI_NOT_INITIALIZED)
+}
+
+/// This process's state, made where there is none. What a parent left is leaked: nothing of it may be closed here.
+fn own_process() -> &'static Process {
+    let mut found = PROCESS.get();
+    loop {
+        match found {
+            Some(process) if process.id == std::process::id() => return process,
+            stale => {
+                let fresh = Process { id: std::process::id(), module: RwLock::new(None) };
+                match PROCESS.replace_if(stale, Box::new(fresh)) {
+                    Ok(process) => return process,
+                    Err(other) => found = other,
+                }
+            }
+        }
+    }
+}
+
+/// Which tokens this file shows: `libjpki_pkcs11-auth.so` and `libjpki_pkcs11-sign.so` one each, the plain one as the
+/// configuration says.
+fn view(config: &Config) -> Tokens {
+    let path = sys::own_path();
+    let name = path.as_deref().and_then(|path| path.file_stem()).and_then(|stem| stem.to_str()).unwrap_or_default();
+    if name.ends_with("-auth") {
+        Tokens::Auth
+    } else if name.ends_with("-sign") {
+        Tokens::Sign
+    } else if config.tokens == Tokens::Both && NSS_HOST.load(Ordering::Relaxed) {
+        Tokens::Auth
+    } else {
+        config.tokens
+    }
+}
+
+impl Module {
+    /// The module under this configuration, with the slots of the readers that are there now. Nothing is asked of a card.
+    fn new(config: Config) -> Module {
+        logging::start(&config);
+        let view = view(&config);
+        for note in config.notes.iter().chain(&config.malformed) {
+            log::warn!("{note}");
+        }
+        log::info!("initialised: shows {view:?}");
+        let readers = readers::open(&config);
+        let module = Module::with_readers(config, view, readers);
+        module.look();
+        let mut slots = module.slots.lock();
+        slots.join();
+        slots.settle();
+        drop(slots);
+        module
+    }
+
+    fn with_readers(config: Config, view: Tokens, readers: Box<dyn Readers>) -> Module {
+        // 32 bytes of CK_INFO are all a program shows its user.
+        let description = if config.malformed.is_some() { "JPKI (bad configuration: see log)" } else { "JPKI card module" };
+        Module {
+            card_options: card::Options {
+                extended_read: config.extended_read,
+                state_dir: config.state_dir.clone(),
+            },
+            config,
+            description: description.to_owned(),
+            readers,
+            looking: Mutex::new(()),
+            slots: Mutex::new(Slots::new(view)),
+            known: RwLock::default(),
+            sessions: Mutex::default(),
+            waiters: Mutex::default(),
+            closing: Mutex::new(false),
+            closed: Condvar::new(),
+        }
+    }
+
+    /// For `CK_INFO.libraryDescription`: that the configuration could not be understood, if so.
+    pub fn description(&self) -> &str {
+        &self.description
+    }
+
+    /// Whether C_Finalize has begun.
+    pub(super) fn is_closing(&self) -> bool {
+        *self.closing.lock()
+    }
+
+    /// Sleeps for `time`, or until C_Finalize begins.
+    pub(super) fn rest(&self, time: Duration) {
+        let mut closing = self.closing.lock();
+        if !*closing {
+            self.closed.wait_for(&mut closing, time);
+        }
+    }
+
+    fn close(&self) {
+        *self.closing.lock() = true;
+        self.closed.notify_all();
+        for waiter in self.waiters.lock().iter().filter_map(Weak::upgrade) {
+            waiter.cancel();
+        }
+    }
+
+    /// Logs out and disconnects, explicitly: nothing of this may be left to a `Drop`, which may run in a forked child.
+    fn disconnect(&self) {
+        for reader in self.known.read().clone() {
+            self.end_all_logins(&reader);
+            // A call that never came back may hold its reader; everybody else's is closed.
+            if let Some(mut connection) = reader.connection.try_lock_for(PATIENCE)
+                && let Some(connection) = connection.take()
+            {
+                connection.card.close(crate::transport::Disposition::Leave);
+            }
+        }
+        log::info!("finalised");
+        logging::flush();
+    }
+
+    /// The slot with this id.
+    ///
+    /// # Errors
+    /// CKR_SLOT_ID_INVALID.
+    pub(super) fn slot(&self, id: CK_SLOT_ID) -> Result<Slot> {
+        self.slots.lock().slot(id).ok_or(Rv::SLOT_ID_INVALID)
+    }
+
+    /// Whether PSS is offered on this token: as configured, and unless its card has refused it for good.
+    pub(super) fn offers_pss(&self, present: &Present) -> bool {
+        match self.config.pss {
+            Pss::Auto => present.identity.pss,
+            Pss::On => present.identity.profile.pss,
+            Pss::Off => false,
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! The objects of a token and how they are found (PKCS#11 3.0 §5.7). There are at most seven; all are the card's, none
+//! can be made, changed or destroyed here. A certificate is read when an object that depends on it is first asked for.
+
+use super::attribute::Facts;
+use super::cards::Present;
+use super::ffi::{Answer, AttributesOut, Template};
+use super::module::Module;
+use super::rv::{Result, Rv};
+use super::session::Session;
+use crate::card::{File, Key, KeyProfile, Kind};
+use crate::cert::Certificate;
+use cryptoki_sys::*;
+use std::sync::Arc;
+
+/// One object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Object {
+    /// The holder's certificate.
+    Certificate,
+    /// Its public key.
+    PublicKey,
+    /// The key on the card.
+    PrivateKey,
+    /// The certificate of the authority. It has no public key object: NSS would take it for one of the holder's.
+    Authority,
+    /// A profile that the token keeps (PKCS#11 Profiles 3.0).
+    Profile(CK_PROFILE_ID),
+}
+
+impl Object {
+    /// All of them; the place in this list is the ordinal number in a handle.
+    const ALL: [Object; 7] = [
+        Object::Certificate,
+        Object::PublicKey,
+        Object::PrivateKey,
+        Object::Authority,
+        Object::Profile(CKP_BASELINE_PROVIDER),
+        Object::Profile(CKP_AUTHENTICATION_TOKEN),
+        Object::Profile(CKP_PUBLIC_CERTIFICATES_TOKEN),
+    ];
+
+    /// Whether it is seen by the logged-in user only (CKA_PRIVATE).
+    pub(super) fn is_private(self, key: &KeyProfile) -> bool {
+        match self {
+            Object::PrivateKey => true,
+            // A browser decides by the public key whose certificate it is, so both are seen together.
+            Object::Certificate | Object::PublicKey => key.certificate_guarded,
+            Object::Authority | Object::Profile(_) => false,
+        }
+    }
+
+    /// Whether a token of this kind may have it at all.
+    fn belongs_to(self, kind: Kind, key: Key) -> bool {
+        // The profile says that all certificates can be read without a login.
+        self != Object::Profile(CKP_PUBLIC_CERTIFICATES_TOKEN) || (kind, key) == (Kind::MyNumber, Key::Authentication)
+    }
+
+    /// The certificate it is made from.
+    fn file(self, key: Key) -> Option<File> {
+        match self {
+            Object::Certificate | Object::PublicKey | Object::PrivateKey => Some(File::Holder(key)),
+            Object::Authority => Some(File::Authority(key)),
+            Object::Profile(_) => None,
+        }
+    }
+
+    /// Whether this certificate makes the object exist. A key that is no RSA key of a sane size is no key object.
+    fn exists_by(self, certificate: &Certificate) -> bool {
+        match self {
+            Object::PublicKey | Object::PrivateKey => certificate.rsa_key().is_ok(),
+            _ => true,
+        }
+    }
+}
+
+impl Module {
+    /// C_FindObjectsInit. Attributes that no object has, and vendors' own, match nothing and are no error.
+    pub(crate) fn find_init(&self, handle: CK_SESSION_HANDLE, template: &Template<'_>) -> Result<()> {
+        let session = self.session(handle)?;
+        let mut operations = session.operations.lock();
+        if operations.found.is_some() {
+            return Err(Rv::OPERATION_ACTIVE);
+        }
+        self.end_if_over(session.slot, session.epoch);
+        let present = self.of_session(&session)?;
+        let mut found = std::collections::VecDeque::new();
+        for (ordinal, object) in (0..).zip(Object::ALL) {
+            // Asked for each: a login can be found lost while the objects are gone through.
+            let Some(handle) = self.handle(&session, &present, object, ordinal)? else { continue };
+            match self.matches(&present, object, template) {
+                Ok(true) => found.push_back(handle),
+                Ok(false) | Err(Rv::USER_NOT_LOGGED_IN) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        operations.found = Some(found);
+        Ok(())
+    }
+
+    /// C_FindObjects: the next handles, at most `max`.
+    pub(crate) fn find(&self, handle: CK_SESSION_HANDLE, max: usize) -> Result<Vec<CK_OBJECT_HANDLE>> {
+        let session = self.session(handle)?;
+        let mut operations = session.operations.lock();
+        let found = operations.found.as_mut().ok_or(Rv::OPERATION_NOT_INITIALIZED)?;
+        let count = max.min(found.len());
+        Ok(found.drain(..count).collect())
+    }
+
+    /// C_FindObjectsFinal.
+    pub(crate) fn find_final(&self, handle: CK_SESSION_HANDLE) -> Result<()> {
+        let session = self.session(handle)?;
+        let found = session.operations.lock().found.take();
+        found.map(drop).ok_or(Rv::OPERATION_NOT_INITIALIZED)
+    }
+
+    /// C_GetAttributeValue.
+    pub(crate) fn attributes(
+        &self,
+        handle: CK_SESSION_HANDLE,
+        object: CK_OBJECT_HANDLE,
+        questions: &mut AttributesOut<'_>,
+    ) -> Result<()> {
+        let session = self.session(handle)?;
+        let _operations = session.operations.lock();
+        let present = self.of_session(&session)?;
+        let object = self.object(&session, &present, object)?;
+        let facts = self.facts(&present, object)?;
+        let mut certificate = None;
+        questions.answer(|attribute| {
+            if let Some(answer) = facts.fixed(attribute) {
+                return Ok(answer);
+            }
+            if certificate.is_none() {
+                certificate = Some(self.certificate_of(&present, object)?);
+            }
+            Ok(match &certificate {
+                Some(Some(certificate)) => facts.of_certificate(attribute, certificate),
+                _ => Answer::Unknown,
+            })
+        })
+    }
+
+    /// C_GetObjectSize: the size of what the object is made from.
+    pub(crate) fn object_size(&self, handle: CK_SESSION_HANDLE, object: CK_OBJECT_HANDLE) -> Result<CK_ULONG> {
+        let session = self.session(handle)?;
+        let _operations = session.operations.lock();
+        let present = self.of_session(&session)?;
+        let object = self.object(&session, &present, object)?;
+        let certificate = self.certificate_of(&present, object)?;
+        let size = certificate.map_or(0, |certificate| match object {
+            Object::PublicKey | Object::PrivateKey => certificate.public_key_info().len(),
+            _ => certificate.der().len(),
+        });
+        Ok(size as CK_ULONG)
+    }
+
+    /// C_CreateObject: nothing can be put on the card, and this module keeps nothing beside it.
+    pub(crate) fn create_object(
+        &self,
+        handle: CK_SESSION_HANDLE,
+        template: &Template<'_>,
+    ) -> Result<CK_OBJECT_HANDLE> {
+        let session = self.session(handle)?;
+        let on_token = template.value(CKA_TOKEN).is_some_and(|value| value == [CK_TRUE]);
+        Err(if on_token && !session.read_write { Rv::SESSION_READ_ONLY } else { Rv::FUNCTION_NOT_SUPPORTED })
+    }
+
+    /// C_CopyObject: no object is CKA_COPYABLE.
+    pub(crate) fn copy_object(
+        &self,
+        handle: CK_SESSION_HANDLE,
+        object: CK_OBJECT_HANDLE,
+        _template: &Template<'_>,
+    ) -> Result<CK_OBJECT_HANDLE> {
+        let session = self.session(handle)?;
+        self.object(&session, &self.of_session(&session)?, object)?;
+        Err(Rv::ACTION_PROHIBITED)
+    }
+
+    /// C_DestroyObject: no object is CKA_DESTROYABLE.
+    pub(crate) fn destroy_object(&self, handle: CK_SESSION_HANDLE, object: CK_OBJECT_HANDLE) -> Result<()> {
+        self.refuse_change(handle, object)
+    }
+
+    /// C_SetAttributeValue: no object is CKA_MODIFIABLE.
+    pub(crate) fn set_attributes(
+        &self,
+        handle: CK_SESSION_HANDLE,
+        object: CK_OBJECT_HANDLE,
+        _template: &Template<'_>,
+    ) -> Result<()> {
+        self.refuse_change(handle, object)
+    }
+
+    fn refuse_change(&self, handle: CK_SESSION_HANDLE, object: CK_OBJECT_HANDLE) -> Result<()> {
+        let session = self.session(handle)?;
+        self.object(&session, &self.of_session(&session)?, object)?;
+        Err(if session.read_write { Rv::ACTION_PROHIBITED } else { Rv::SESSION_READ_ONLY })
+    }
+
+    /// The object behind a handle.
+    ///
+    /// # Errors
+    /// CKR_OBJECT_HANDLE_INVALID: never given out, or of a login or a card that is over.
+    pub(super) fn object(&self, session: &Session, present: &Present, handle: CK_OBJECT_HANDLE) -> Result<Object> {
+        let handle = u32::try_from(handle).map_err(|_| Rv::OBJECT_HANDLE_INVALID)?;
+        let max_login = self.max_login(session.slot);
+        let (public, private) = present
+            .reader
+            .token(session.slot.key)
+            .with(session.epoch, |state| (state.public_handles(), state.private_handles(max_login)))?;
+        let (ordinal, is_private) = match (public.ordinal(handle), private.and_then(|block| block.ordinal(handle))) {
+            (Some(ordinal), _) => (ordinal, false),
+            (None, Some(ordinal)) => (ordinal, true),
+            (None, None) => return Err(Rv::OBJECT_HANDLE_INVALID),
+        };
+        let object = Object::ALL.get(ordinal as usize).copied().ok_or(Rv::OBJECT_HANDLE_INVALID)?;
+        let facts = self.facts(present, object)?;
+        let fits = object.is_private(facts.key) == is_private
+            && object.belongs_to(present.identity.kind(), session.slot.key);
+        if fits { Ok(object) } else { Err(Rv::OBJECT_HANDLE_INVALID) }
+    }
+
+    /// The handle under which a session sees an object; `None` if it does not.
+    fn handle(
+        &self,
+        session: &Session,
+        present: &Present,
+        object: Object,
+        ordinal: u32,
+    ) -> Result<Option<CK_OBJECT_HANDLE>> {
+        let key = self.facts(present, object)?.key;
+        if !object.belongs_to(present.identity.kind(), session.slot.key) {
+            return Ok(None);
+        }
+        let max_login = self.max_login(session.slot);
+        let block = present.reader.token(session.slot.key).with(session.epoch, |state| {
+            if object.is_private(key) { state.private_handles(max_login) } else { Some(state.public_handles()) }
+        })?;
+        Ok(block.map(|block| CK_OBJECT_HANDLE::from(block.handle(ordinal))))
+    }
+
+    /// Whether the object exists and has all attributes of the template. The card is read only if what is fixed matches.
+    fn matches(&self, present: &Present, object: Object, template: &Template<'_>) -> Result<bool> {
+        let facts = self.facts(present, object)?;
+        let differs = |(attribute, wanted): (CK_ATTRIBUTE_TYPE, &[u8])| match facts.fixed(attribute) {
+            Some(Answer::Value(value)) => *value != *wanted,
+            Some(Answer::Sensitive | Answer::Unknown) => true,
+            None => false,
+        };
+        if template.iter().any(differs) {
+            return Ok(false);
+        }
+        if object.file(present.slot.key).is_none() {
+            return Ok(template.iter().all(|(attribute, _)| facts.fixed(attribute).is_some()));
+        }
+        let Some(certificate) = self.certificate_of(present, object)? else { return Ok(false) };
+        if !object.exists_by(&certificate) {
+            return Ok(false);
+        }
+        let mut derived = template.iter().filter(|(attribute, _)| facts.fixed(*attribute).is_none());
+        Ok(derived.all(|(attribute, wanted)| {
+            matches!(facts.of_certificate(attribute, &certificate), Answer::Value(value) if *value == *wanted)
+        }))
+    }
+
+    fn certificate_of(&self, present: &Present, object: Object) -> Result<Option<Arc<Certificate>>> {
+        match object.file(present.slot.key) {
+            Some(file) => self.certificate(present, file),
+            None => Ok(None),
+        }
+    }
+
+    fn facts(&self, present: &Present, object: Object) -> Result<Facts> {
+        let key = present.slot.key;
+        Ok(Facts {
+            object,
+            key: present.identity.profile.key(key).ok_or(Rv::DEVICE_REMOVED)?,
+            always_authenticate: self.always_authenticates(key),
+            pss: self.offers_pss(present),
+        })
+    }
+
+    /// Whether this key wants its password before every signature.
+    pub(super) fn always_authenticates(&self, key: Key) -> bool {
+        key == Key::Signature && self.config.always_authenticate
+    }
+}

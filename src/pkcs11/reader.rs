@@ -1,0 +1,44 @@
+//! A reader as the module uses it: its connection to the card, behind the one lock that is held while a card is talked
+//! to, and the tokens of its two slots.
+
+use super::slots::{Epoch, Slot};
+use super::token::Token;
+use crate::card::{Card, Key};
+use parking_lot::Mutex;
+
+/// One reader.
+pub(super) struct Reader {
+    pub(super) number: usize,
+    pub(super) name: String,
+    /// Held during APDUs; the second in the lock order, after a session's.
+    pub(super) connection: Mutex<Option<Connection>>,
+    authentication: Token,
+    signature: Token,
+}
+
+/// An open connection, good for one stay of a card in the reader.
+pub(super) struct Connection {
+    pub(super) card: Card,
+    pub(super) epoch: Epoch,
+}
+
+impl Reader {
+    pub(super) fn new(number: usize, name: &str) -> Reader {
+        let token = |key| Token::new(Slot { reader: number, key });
+        Reader {
+            number,
+            name: name.to_owned(),
+            connection: Mutex::new(None),
+            authentication: token(Key::Authentication),
+            signature: token(Key::Signature),
+        }
+    }
+
+    /// The token for `key`.
+    pub(super) fn token(&self, key: Key) -> &Token {
+        match key {
+            Key::Authentication => &self.authentication,
+            Key::Signature => &self.signature,
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! Sessions (PKCS#11 3.0 §5.6) and the operations under way in them.
+
+use super::cards::Present;
+use super::module::Module;
+use super::rv::{Result, Rv};
+use super::signing::{Signing, Verifying};
+use super::slots::{Epoch, Slot};
+use crate::card::File;
+use crate::cert::Certificate;
+use cryptoki_sys::*;
+use parking_lot::Mutex;
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+/// One session: with the token of one slot, for as long as one card lies there.
+pub(super) struct Session {
+    pub(super) slot: Slot,
+    pub(super) epoch: Epoch,
+    pub(super) read_write: bool,
+    /// Held for the whole of a call that concerns an operation; first in the lock order.
+    pub(super) operations: Mutex<Operations>,
+}
+
+/// At most one operation of each kind is active in a session (§5.2).
+#[derive(Default)]
+pub(super) struct Operations {
+    pub(super) found: Option<VecDeque<CK_OBJECT_HANDLE>>,
+    pub(super) sign: Option<Signing>,
+    pub(super) verify: Option<Verifying>,
+}
+
+/// All open sessions. A leaf lock.
+#[derive(Default)]
+pub(super) struct Sessions {
+    last: CK_SESSION_HANDLE,
+    open: HashMap<CK_SESSION_HANDLE, Arc<Session>>,
+}
+
+impl Sessions {
+    fn add(&mut self, session: Session) -> CK_SESSION_HANDLE {
+        // Never a handle that was used before: an old one must not come back to life.
+        self.last += 1;
+        self.open.insert(self.last, Arc::new(session));
+        self.last
+    }
+
+    /// Sessions with the token in `slot`, and how many of them are read/write.
+    pub(super) fn count(&self, slot: Slot) -> (usize, usize) {
+        let of_slot = || self.open.values().filter(|session| session.slot == slot);
+        (of_slot().count(), of_slot().filter(|session| session.read_write).count())
+    }
+
+    /// Drops the sessions with cards that have left this reader.
+    fn purge(&mut self, reader: usize, epoch: Epoch) {
+        self.open.retain(|_, session| session.slot.reader != reader || session.epoch == epoch);
+    }
+}
+
+impl Module {
+    /// C_OpenSession. No APDU once the card is recognised.
+    pub(crate) fn open_session(&self, id: CK_SLOT_ID, flags: CK_FLAGS) -> Result<CK_SESSION_HANDLE> {
+        let slot = self.slot(id)?;
+        if flags & CKF_SERIAL_SESSION == 0 {
+            return Err(Rv::SESSION_PARALLEL_NOT_SUPPORTED);
+        }
+        let Present { epoch, .. } = self.token(slot)?;
+        let mut sessions = self.sessions.lock();
+        sessions.purge(slot.reader, epoch);
+        Ok(sessions.add(Session {
+            slot,
+            epoch,
+            read_write: flags & CKF_RW_SESSION != 0,
+            operations: Mutex::default(),
+        }))
+    }
+
+    /// C_CloseSession; the last one to close ends the login (§5.6.2).
+    pub(crate) fn close_session(&self, handle: CK_SESSION_HANDLE) -> Result<()> {
+        let session = self.session(handle)?;
+        let removed = self.sessions.lock().open.remove(&handle).is_some();
+        if !removed {
+            return Err(Rv::SESSION_HANDLE_INVALID);
+        }
+        self.end_login_without_sessions(session.slot, session.epoch);
+        Ok(())
+    }
+
+    /// C_CloseAllSessions with the token in a slot.
+    pub(crate) fn close_all_sessions(&self, id: CK_SLOT_ID) -> Result<()> {
+        let slot = self.slot(id)?;
+        let epoch = self.slots.lock().epoch(slot.reader);
+        self.sessions.lock().open.retain(|_, session| session.slot != slot);
+        self.end_login_without_sessions(slot, epoch);
+        Ok(())
+    }
+
+    fn end_login_without_sessions(&self, slot: Slot, epoch: Epoch) {
+        if self.sessions.lock().count(slot).0 > 0 {
+            return;
+        }
+        match self.end_login(slot, epoch) {
+            Ok(()) | Err(Rv::DEVICE_REMOVED | Rv::USER_NOT_LOGGED_IN) => {}
+            Err(error) => log::warn!("the login could not be ended on the card: {error}"),
+        }
+    }
+
+    /// C_GetSessionInfo. No APDU.
+    pub(crate) fn session_info(&self, handle: CK_SESSION_HANDLE) -> Result<CK_SESSION_INFO> {
+        self.look();
+        let session = self.session(handle)?;
+        let state = match (session.read_write, self.is_logged_in(&session)?) {
+            (false, false) => CKS_RO_PUBLIC_SESSION,
+            (false, true) => CKS_RO_USER_FUNCTIONS,
+            (true, false) => CKS_RW_PUBLIC_SESSION,
+            (true, true) => CKS_RW_USER_FUNCTIONS,
+        };
+        Ok(CK_SESSION_INFO {
+            slotID: session.slot.id(),
+            state,
+            flags: CKF_SERIAL_SESSION | if session.read_write { CKF_RW_SESSION } else { 0 },
+            ulDeviceError: 0,
+        })
+    }
+
+    /// C_SessionCancel: ends the operations that `flags` names (PKCS#11 3.0 §5.6.13).
+    pub(crate) fn session_cancel(&self, handle: CK_SESSION_HANDLE, flags: CK_FLAGS) -> Result<()> {
+        let session = self.session(handle)?;
+        let mut operations = session.operations.lock();
+        if flags & CKF_FIND_OBJECTS != 0 {
+            operations.found = None;
+        }
+        if flags & CKF_SIGN != 0 {
+            operations.sign = None;
+        }
+        if flags & CKF_VERIFY != 0 {
+            operations.verify = None;
+        }
+        Ok(())
+    }
+
+    /// The open session with this handle.
+    ///
+    /// # Errors
+    /// CKR_SESSION_HANDLE_INVALID: never opened, closed, or its card has left.
+    pub(super) fn session(&self, handle: CK_SESSION_HANDLE) -> Result<Arc<Session>> {
+        let session = self.sessions.lock().open.get(&handle).cloned().ok_or(Rv::SESSION_HANDLE_INVALID)?;
+        if self.slots.lock().epoch(session.slot.reader) == session.epoch {
+            return Ok(session);
+        }
+        self.sessions.lock().open.remove(&handle);
+        Err(Rv::SESSION_HANDLE_INVALID)
+    }
+
+    /// C_* functions that this module does not offer still want a session that is open.
+    pub(crate) fn check_session(&self, handle: CK_SESSION_HANDLE) -> Result<()> {
+        self.session(handle).map(drop)
+    }
+
+    /// The token of an open session, as far as known.
+    pub(super) fn of_session(&self, session: &Session) -> Result<Present> {
+        self.present(session.slot).filter(|present| present.epoch == session.epoch).ok_or(Rv::DEVICE_REMOVED)
+    }
+
+    /// Whether the user is logged in to the session's token.
+    pub(super) fn is_logged_in(&self, session: &Session) -> Result<bool> {
+        let max_login = self.max_login(session.slot);
+        let reader = self.reader(session.slot)?;
+        reader.token(session.slot.key).with(session.epoch, |state| state.is_logged_in(max_login))
+    }
+
+    /// A certificate of the session's token, read from the card at first need; `None` if there is none, or none that can
+    /// be understood.
+    ///
+    /// # Errors
+    /// CKR_USER_NOT_LOGGED_IN: it is guarded by the secret, and the card no longer knows of the login; the token is public
+    /// by then. CKR_DEVICE_REMOVED, CKR_DEVICE_ERROR.
+    pub(super) fn certificate(&self, present: &Present, file: File) -> Result<Option<Arc<Certificate>>> {
+        let Present { reader, slot, epoch, .. } = present;
+        let token = reader.token(slot.key);
+        if let Some(read) = token.with(*epoch, |state| state.certificate(file).clone())? {
+            return Ok(read);
+        }
+        let der = match self.with_card(reader, *epoch, |card| card.certificate(file))? {
+            Ok(der) => der,
+            Err(error) if error.is_not_verified() => {
+                self.login_lost(present);
+                return Err(Rv::USER_NOT_LOGGED_IN);
+            }
+            Err(error) => return Err(super::cards::refusal(&error)),
+        };
+        let certificate = der.and_then(|der| match Certificate::parse(&der) {
+            Ok(certificate) => Some(Arc::new(certificate)),
+            Err(error) => {
+                log::warn!("a certificate on the card cannot be used: {error}");
+                None
+            }
+        });
+        let max_login = self.max_login(*slot);
+        let guarded = present.is_guarded(file);
+        token.with(*epoch, |state| {
+            // Nothing personal outlives the login under which it was read.
+            if !guarded || state.is_logged_in(max_login) {
+                *state.certificate(file) = Some(certificate.clone());
+            }
+        })?;
+        Ok(certificate)
+    }
+}
+
+impl Present {
+    /// Whether this certificate can be read only after the secret.
+    pub(super) fn is_guarded(&self, file: File) -> bool {
+        let profile = self.identity.profile.key(file.key());
+        matches!(file, File::Holder(_)) && profile.is_some_and(|profile| profile.certificate_guarded)
+    }
+}

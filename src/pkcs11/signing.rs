@@ -1,0 +1,341 @@
+//! Signing and verifying: the life of an operation (PKCS#11 3.0 §5.2, §5.13–14) and the way to the card.
+//!
+//! "A call to C_Sign always terminates the active signing operation unless it returns CKR_BUFFER_TOO_SMALL or is a
+//! successful call to determine the length of the buffer needed" (§5.13.2): so the length is settled first, then the
+//! operation is taken out of the session, and whatever happens afterwards it has ended.
+
+use super::cards::{Present, refusal};
+use super::ffi::{OutBuf, Room};
+use super::mechanism::{self, CardInput, Check, Operation, Parsed};
+use super::module::Module;
+use super::object::Object;
+use super::rv::{Result, Rv};
+use super::session::Session;
+use super::token::State;
+use crate::card::{self, Application, File, Key, Scheme, Tries};
+use crate::cert::{Certificate, RsaKey};
+use crate::secret::Pin;
+use crate::sys::LockedBytes;
+use cryptoki_sys::*;
+use std::sync::Arc;
+
+/// A signing operation.
+pub(super) struct Signing {
+    operation: Operation,
+    key: RsaKey,
+    /// Whether it waits for a password of its own (CKA_ALWAYS_AUTHENTICATE).
+    wants_password: bool,
+}
+
+/// A verifying operation, in software.
+pub(super) struct Verifying {
+    operation: Operation,
+    key: RsaKey,
+}
+
+impl Signing {
+    /// Whether C_Login with CKU_CONTEXT_SPECIFIC has something to allow.
+    pub(super) fn wants_password(&self) -> bool {
+        self.wants_password
+    }
+
+    /// Its password was right.
+    pub(super) fn allow(&mut self) {
+        self.wants_password = false;
+    }
+
+    /// Bytes of the signature.
+    fn signature_len(&self) -> usize {
+        self.key.modulus().len()
+    }
+}
+
+impl Module {
+    /// C_SignInit.
+    pub(crate) fn sign_init(
+        &self,
+        handle: CK_SESSION_HANDLE,
+        mechanism: Parsed,
+        key: CK_OBJECT_HANDLE,
+    ) -> Result<()> {
+        let session = self.session(handle)?;
+        let mut operations = session.operations.lock();
+        if operations.sign.is_some() {
+            return Err(Rv::OPERATION_ACTIVE);
+        }
+        self.end_if_over(session.slot, session.epoch);
+        let (present, key) = self.key(&session, Object::PrivateKey, key)?;
+        if mechanism.is_pss() && !self.offers_pss(&present) {
+            return Err(Rv::MECHANISM_INVALID);
+        }
+        let wants_password = self.always_authenticates(session.slot.key);
+        operations.sign = Some(Signing { operation: Operation::new(mechanism), key, wants_password });
+        Ok(())
+    }
+
+    /// C_SignInit without a mechanism: cancels the operation (PKCS#11 3.0 §5.13.1).
+    pub(crate) fn sign_cancel(&self, handle: CK_SESSION_HANDLE) -> Result<()> {
+        self.session(handle)?.operations.lock().sign = None;
+        Ok(())
+    }
+
+    /// Ends the operation for a call whose arguments were no good; without one there is nothing to end.
+    pub(crate) fn sign_abort(&self, handle: CK_SESSION_HANDLE) {
+        if let Ok(session) = self.session(handle) {
+            session.operations.lock().sign = None;
+        }
+    }
+
+    /// C_Sign.
+    pub(crate) fn sign(&self, handle: CK_SESSION_HANDLE, data: &[u8], out: &mut OutBuf<'_>) -> Result<()> {
+        self.end_sign(handle, Some(data), out)
+    }
+
+    /// C_SignUpdate. An error ends the operation (§5.2).
+    pub(crate) fn sign_update(&self, handle: CK_SESSION_HANDLE, part: &[u8]) -> Result<()> {
+        let session = self.session(handle)?;
+        let mut operations = session.operations.lock();
+        let signing = operations.sign.as_mut().ok_or(Rv::OPERATION_NOT_INITIALIZED)?;
+        signing.operation.update(part).inspect_err(|_| operations.sign = None)
+    }
+
+    /// C_SignFinal.
+    pub(crate) fn sign_final(&self, handle: CK_SESSION_HANDLE, out: &mut OutBuf<'_>) -> Result<()> {
+        self.end_sign(handle, None, out)
+    }
+
+    /// C_Sign with its data, or C_SignFinal without.
+    fn end_sign(&self, handle: CK_SESSION_HANDLE, data: Option<&[u8]>, out: &mut OutBuf<'_>) -> Result<()> {
+        let session = self.session(handle)?;
+        let mut operations = session.operations.lock();
+        let signing = operations.sign.as_ref().ok_or(Rv::OPERATION_NOT_INITIALIZED)?;
+        match out.negotiate(signing.signature_len())? {
+            Room::LengthOnly => return Ok(()),
+            Room::Enough => {}
+        }
+        let Some(Signing { mut operation, key, wants_password }) = operations.sign.take() else {
+            return Err(Rv::OPERATION_NOT_INITIALIZED);
+        };
+        if let Some(data) = data {
+            if operation.is_multi_part() {
+                return Err(Rv::OPERATION_ACTIVE);
+            }
+            operation.update(data)?;
+        }
+        let input = operation.finish(key.modulus().len())?;
+        self.end_if_over(session.slot, session.epoch);
+        out.write(&self.sign_on_card(&session, &key, wants_password, &input)?)
+    }
+
+    /// C_VerifyInit. No login, no APDU beyond the certificate.
+    pub(crate) fn verify_init(
+        &self,
+        handle: CK_SESSION_HANDLE,
+        mechanism: Parsed,
+        key: CK_OBJECT_HANDLE,
+    ) -> Result<()> {
+        let session = self.session(handle)?;
+        let mut operations = session.operations.lock();
+        if operations.verify.is_some() {
+            return Err(Rv::OPERATION_ACTIVE);
+        }
+        let (present, key) = self.key(&session, Object::PublicKey, key)?;
+        if mechanism.is_pss() && !self.offers_pss(&present) {
+            return Err(Rv::MECHANISM_INVALID);
+        }
+        operations.verify = Some(Verifying { operation: Operation::new(mechanism), key });
+        Ok(())
+    }
+
+    /// C_VerifyInit without a mechanism: cancels the operation.
+    pub(crate) fn verify_cancel(&self, handle: CK_SESSION_HANDLE) -> Result<()> {
+        self.session(handle)?.operations.lock().verify = None;
+        Ok(())
+    }
+
+    /// Ends the operation for a call whose arguments were no good.
+    pub(crate) fn verify_abort(&self, handle: CK_SESSION_HANDLE) {
+        if let Ok(session) = self.session(handle) {
+            session.operations.lock().verify = None;
+        }
+    }
+
+    /// C_Verify.
+    pub(crate) fn verify(&self, handle: CK_SESSION_HANDLE, data: &[u8], signature: &[u8]) -> Result<()> {
+        self.end_verify(handle, Some(data), signature)
+    }
+
+    /// C_VerifyUpdate.
+    pub(crate) fn verify_update(&self, handle: CK_SESSION_HANDLE, part: &[u8]) -> Result<()> {
+        let session = self.session(handle)?;
+        let mut operations = session.operations.lock();
+        let verifying = operations.verify.as_mut().ok_or(Rv::OPERATION_NOT_INITIALIZED)?;
+        verifying.operation.update(part).inspect_err(|_| operations.verify = None)
+    }
+
+    /// C_VerifyFinal.
+    pub(crate) fn verify_final(&self, handle: CK_SESSION_HANDLE, signature: &[u8]) -> Result<()> {
+        self.end_verify(handle, None, signature)
+    }
+
+    fn end_verify(&self, handle: CK_SESSION_HANDLE, data: Option<&[u8]>, signature: &[u8]) -> Result<()> {
+        let session = self.session(handle)?;
+        let taken = session.operations.lock().verify.take();
+        let Verifying { mut operation, key } = taken.ok_or(Rv::OPERATION_NOT_INITIALIZED)?;
+        if let Some(data) = data {
+            if operation.is_multi_part() {
+                return Err(Rv::OPERATION_ACTIVE);
+            }
+            operation.update(data)?;
+        }
+        let input = operation.finish(key.modulus().len())?;
+        mechanism::verify(key.modulus(), key.exponent(), &input, signature)
+    }
+
+    /// The key behind a handle of this class.
+    ///
+    /// # Errors
+    /// CKR_KEY_HANDLE_INVALID, also for a private key's whose login is over. CKR_KEY_FUNCTION_NOT_PERMITTED: the handle of
+    /// the other class.
+    fn key(&self, session: &Session, class: Object, handle: CK_OBJECT_HANDLE) -> Result<(Present, RsaKey)> {
+        let present = self.of_session(session)?;
+        let object = self.object(session, &present, handle).map_err(|error| match error {
+            Rv::OBJECT_HANDLE_INVALID => Rv::KEY_HANDLE_INVALID,
+            error => error,
+        })?;
+        match object {
+            object if object == class => {}
+            Object::PublicKey | Object::PrivateKey => return Err(Rv::KEY_FUNCTION_NOT_PERMITTED),
+            _ => return Err(Rv::KEY_HANDLE_INVALID),
+        }
+        let certificate = self.certificate(&present, File::Holder(session.slot.key))?.ok_or(Rv::KEY_HANDLE_INVALID)?;
+        let key = certificate.rsa_key().map_err(|_| Rv::KEY_HANDLE_INVALID)?;
+        Ok((present, key))
+    }
+
+    /// Has the card sign, and lets the signature out only if it is one by this key over this input.
+    ///
+    /// # Errors
+    /// CKR_USER_NOT_LOGGED_IN: not logged in, or no longer; the token is public by then. CKR_DEVICE_REMOVED: the card has
+    /// gone, or its certificate was renewed. CKR_FUNCTION_FAILED: the card has no PSS, which the mechanism list tells from
+    /// now on. CKR_DEVICE_ERROR.
+    fn sign_on_card(
+        &self,
+        session: &Session,
+        key: &RsaKey,
+        wants_password: bool,
+        input: &CardInput,
+    ) -> Result<Vec<u8>> {
+        let present = self.of_session(session)?;
+        let held = self.allowed(&present, wants_password)?;
+        let signature = self.ask_card(&present, held.as_deref(), input)?;
+        if self.is_sound(key, input, &signature) {
+            return Ok(signature);
+        }
+        self.expect_same_certificate(&present)?;
+        let signature = self.ask_card(&present, held.as_deref(), input)?;
+        if self.is_sound(key, input, &signature) {
+            return Ok(signature);
+        }
+        log::warn!("the card signs with another key than its certificate says");
+        Err(Rv::DEVICE_ERROR)
+    }
+
+    /// Whether this signature may be asked for, and the secret to present again should the card have forgotten it.
+    fn allowed(&self, present: &Present, wants_password: bool) -> Result<Option<Arc<LockedBytes>>> {
+        let max_login = self.max_login(present.slot);
+        present.reader.token(present.slot.key).with(present.epoch, |state: &mut State| {
+            if !state.is_logged_in(max_login) {
+                return Err(Rv::USER_NOT_LOGGED_IN);
+            }
+            let login = state.login().ok_or(Rv::USER_NOT_LOGGED_IN)?;
+            // A login of just now counts for one signature: OpenSSH gives no second password after it.
+            if wants_password && !login.take_fresh() {
+                return Err(Rv::USER_NOT_LOGGED_IN);
+            }
+            Ok(login.pin.clone())
+        })?
+    }
+
+    /// One signature from the card, as it comes.
+    fn ask_card(&self, present: &Present, held: Option<&LockedBytes>, input: &CardInput) -> Result<Vec<u8>> {
+        let key = present.slot.key;
+        let (scheme, data) = match input {
+            CardInput::Pkcs1 { data } => (Scheme::Pkcs1, data.as_slice()),
+            CardInput::Pss { hash } => (Scheme::Pss, hash.as_slice()),
+        };
+        let pin = held.and_then(|held| Pin::present(present.form().ok()?, held.expose()).ok());
+        let full = present.identity.profile.key(key).map_or(0, |profile| profile.tries);
+        let signed = self.with_card(&present.reader, present.epoch, |card| {
+            card.sign(key, scheme, data, |application| match &pin {
+                Some(pin) => regain(application, key, pin, full),
+                None => Ok(false),
+            })
+        })?;
+        match signed {
+            Ok(signature) => Ok(signature),
+            Err(error) if error.is_not_verified() => {
+                self.login_lost(present);
+                Err(Rv::USER_NOT_LOGGED_IN)
+            }
+            Err(card::Error::NoPss) => {
+                log::warn!("this card makes no PSS signatures; it is offered none from now on");
+                self.slots.lock().without_pss(present.slot.reader, present.epoch);
+                Err(Rv::FUNCTION_FAILED)
+            }
+            Err(error) => Err(refusal(&error)),
+        }
+    }
+
+    fn is_sound(&self, key: &RsaKey, input: &CardInput, signature: &[u8]) -> bool {
+        match mechanism::check(key.modulus(), key.exponent(), input, signature) {
+            Check::Sound => true,
+            Check::OtherSalt(len) => {
+                log::warn!("the card's PSS signature has a salt of {len} bytes, not {}", mechanism::SALT_LEN);
+                false
+            }
+            Check::Unsound => {
+                log::warn!("the card's signature does not fit its certificate");
+                false
+            }
+        }
+    }
+
+    /// Whether the certificate on the card is still the one whose key was checked against; if not, the card was renewed
+    /// under our hands, and everything known of it is over.
+    fn expect_same_certificate(&self, present: &Present) -> Result<()> {
+        let file = File::Holder(present.slot.key);
+        let known: Option<Arc<Certificate>> = self.certificate(present, file)?;
+        let head = match self.with_card(&present.reader, present.epoch, |card| card.certificate_head(file))? {
+            Ok(head) => head.unwrap_or_default(),
+            Err(error) if error.is_not_verified() => {
+                self.login_lost(present);
+                return Err(Rv::USER_NOT_LOGGED_IN);
+            }
+            Err(error) => return Err(refusal(&error)),
+        };
+        if known.is_some_and(|known| known.der().iter().zip(&head).all(|(known, read)| known == read) && !head.is_empty())
+        {
+            return Ok(());
+        }
+        log::warn!("the card's certificate has changed");
+        self.slots.lock().lost(present.slot.reader, present.epoch);
+        Err(Rv::DEVICE_REMOVED)
+    }
+}
+
+/// Presents the held secret again, if nothing speaks against it: the same card to the last byte of EF 0006, and nobody has
+/// mistyped the secret since. At most once a signature.
+fn regain(application: &mut Application<'_, '_>, key: Key, pin: &Pin, full: u8) -> card::Result<bool> {
+    if !application.is_same_card()? || application.tries(key)? != Tries::Left(full) {
+        return Ok(false);
+    }
+    match application.verify(key, pin) {
+        Ok(()) => {
+            log::info!("the card had lost the login; the held secret was presented again");
+            Ok(true)
+        }
+        Err(card::Error::Refused(_)) => Ok(false),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,225 @@
+//! A token: one key of the card in one reader. Its state is a leaf lock, held for no longer than it takes to look at it
+//! or to change it, so that a session can be asked who is logged in while the card is busy.
+
+use super::login_lock::LoginLock;
+use super::refusals::Refusals;
+use super::rv::{Result, Rv};
+use super::slots::{Epoch, Slot};
+use crate::card::File;
+use crate::cert::Certificate;
+use crate::sys::LockedBytes;
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+/// One key of whatever card lies in a reader.
+pub(super) struct Token {
+    pub(super) slot: Slot,
+    state: Mutex<State>,
+}
+
+/// What belongs to one stay of a card in its reader.
+pub(super) struct State {
+    epoch: Epoch,
+    login: Option<Login>,
+    holder: Read,
+    authority: Read,
+    handles: Handles,
+    pub(super) refusals: Refusals,
+}
+
+/// A login of this process (PKCS#11 3.0 §5.6.8): of all its sessions with the token.
+pub(super) struct Login {
+    since: Instant,
+    /// The secret, where it may be presented again ([`crate::config::Config::hold_pin`]).
+    pub(super) pin: Option<Arc<LockedBytes>>,
+    pub(super) lock: Option<LoginLock>,
+    handles: Handles,
+    /// No signature was made since, so an always-authenticate key needs no password of its own yet.
+    fresh: bool,
+}
+
+/// A certificate's file as it was read: `Some(None)` has none in it.
+type Read = Option<Option<Arc<Certificate>>>;
+
+/// A block of object handles that nobody else has, or ever had: handles die with what they were made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Handles(u32);
+
+impl Handles {
+    /// Objects in one block.
+    pub(super) const BLOCK: u32 = 16;
+
+    fn new() -> Handles {
+        static NEXT: AtomicU32 = AtomicU32::new(1);
+        Handles(NEXT.fetch_add(1, Ordering::Relaxed).wrapping_mul(Handles::BLOCK))
+    }
+
+    /// The handle of the object with this ordinal number.
+    pub(super) fn handle(self, ordinal: u32) -> u32 {
+        self.0 | ordinal
+    }
+
+    /// The ordinal number behind a handle; `None` if it is none of this block.
+    pub(super) fn ordinal(self, handle: u32) -> Option<u32> {
+        (handle & !(Handles::BLOCK - 1) == self.0).then_some(handle & (Handles::BLOCK - 1))
+    }
+}
+
+impl Token {
+    pub(super) fn new(slot: Slot) -> Token {
+        Token { slot, state: Mutex::new(State::new(Epoch::default())) }
+    }
+
+    /// Looks at the state, or changes it. What an older card left behind is gone by then.
+    ///
+    /// # Errors
+    /// CKR_DEVICE_REMOVED: it is `epoch` that is over.
+    pub(super) fn with<R>(&self, epoch: Epoch, work: impl FnOnce(&mut State) -> R) -> Result<R> {
+        let mut state = self.state.lock();
+        if state.epoch < epoch {
+            *state = State::new(epoch);
+        }
+        if state.epoch > epoch {
+            return Err(Rv::DEVICE_REMOVED);
+        }
+        Ok(work(&mut state))
+    }
+}
+
+impl State {
+    fn new(epoch: Epoch) -> State {
+        State {
+            epoch,
+            login: None,
+            holder: None,
+            authority: None,
+            handles: Handles::new(),
+            refusals: Refusals::new(),
+        }
+    }
+
+    /// Whether somebody is logged in, and not for longer than `max_login`.
+    pub(super) fn is_logged_in(&self, max_login: Option<Duration>) -> bool {
+        self.login.as_ref().is_some_and(|login| !login.is_over(max_login))
+    }
+
+    /// The login, over or not.
+    pub(super) fn login(&mut self) -> Option<&mut Login> {
+        self.login.as_mut()
+    }
+
+    /// Begins a login.
+    pub(super) fn begin(&mut self, pin: Option<Arc<LockedBytes>>, lock: Option<LoginLock>) {
+        self.refusals.clear();
+        self.login = Some(Login { since: Instant::now(), pin, lock, handles: Handles::new(), fresh: true });
+    }
+
+    /// Makes the token public: sessions report it, handles of private objects die, the secret is wiped with the login
+    /// that is handed back. The holder's certificate goes too if it was `guarded` by the secret.
+    pub(super) fn end(&mut self, guarded: bool) -> Option<Login> {
+        if guarded {
+            self.holder = None;
+        }
+        self.login.take()
+    }
+
+    /// [`State::end`] for a login that has lasted longer than `max_login`.
+    pub(super) fn end_if_over(&mut self, max_login: Option<Duration>, guarded: bool) -> Option<Login> {
+        if self.login.as_ref()?.is_over(max_login) { self.end(guarded) } else { None }
+    }
+
+    /// What was read of a certificate's file.
+    pub(super) fn certificate(&mut self, file: File) -> &mut Read {
+        match file {
+            File::Holder(_) => &mut self.holder,
+            File::Authority(_) => &mut self.authority,
+        }
+    }
+
+    /// The block that public objects take their handles from.
+    pub(super) fn public_handles(&self) -> Handles {
+        self.handles
+    }
+
+    /// The block of the private objects; `None` while the token is public.
+    pub(super) fn private_handles(&self, max_login: Option<Duration>) -> Option<Handles> {
+        self.login.as_ref().filter(|login| !login.is_over(max_login)).map(|login| login.handles)
+    }
+}
+
+impl Login {
+    fn is_over(&self, max_login: Option<Duration>) -> bool {
+        max_login.is_some_and(|max| self.since.elapsed() > max)
+    }
+
+    /// Whether this login has not been used for a signature yet; from now on it has.
+    pub(super) fn take_fresh(&mut self) -> bool {
+        std::mem::take(&mut self.fresh)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::card::Key;
+    use crate::pkcs11::slots::Slots;
+    use crate::transport::ReaderState;
+
+    fn epochs() -> (Epoch, Epoch) {
+        let mut slots = Slots::new(crate::config::Tokens::Both);
+        let seen = |event_count| [ReaderState { name: "A".into(), present: true, mute: false, event_count }];
+        slots.apply(&seen(1));
+        let first = slots.epoch(0);
+        slots.apply(&seen(3));
+        (first, slots.epoch(0))
+    }
+
+    #[test]
+    fn a_login_and_its_handles_end_with_the_card() {
+        let (first, second) = epochs();
+        let token = Token::new(Slot { reader: 0, key: Key::Authentication });
+        token.with(first, |state| state.begin(None, None)).unwrap();
+        let (public, private) =
+            token.with(first, |state| (state.public_handles(), state.private_handles(None).unwrap())).unwrap();
+        assert_ne!(public, private);
+        token
+            .with(second, |state| {
+                assert!(!state.is_logged_in(None));
+                assert_eq!(state.private_handles(None), None);
+                assert_ne!(state.public_handles(), public);
+            })
+            .unwrap();
+        assert_eq!(token.with(first, |_| ()), Err(Rv::DEVICE_REMOVED));
+    }
+
+    #[test]
+    fn handles_of_private_objects_stay_dead_after_another_login() {
+        let (epoch, _) = epochs();
+        let token = Token::new(Slot { reader: 0, key: Key::Signature });
+        token
+            .with(epoch, |state| {
+                state.begin(None, None);
+                let handle = state.private_handles(None).unwrap().handle(3);
+                state.end(true);
+                state.begin(None, None);
+                assert_eq!(state.private_handles(None).unwrap().ordinal(handle), None);
+            })
+            .unwrap();
+    }
+
+    #[test]
+    fn a_login_ends_by_itself_after_max_login() {
+        let (epoch, _) = epochs();
+        let token = Token::new(Slot { reader: 0, key: Key::Authentication });
+        token
+            .with(epoch, |state| {
+                state.begin(None, None);
+                assert!(state.is_logged_in(Some(Duration::from_secs(3600))));
+                assert!(!state.is_logged_in(Some(Duration::ZERO)));
+                assert!(state.end_if_over(Some(Duration::ZERO), false).is_some());
+            })
+            .unwrap();
+    }
+}
