@@ -2,6 +2,8 @@
 
 pub mod apdu;
 pub mod card;
+#[cfg(feature = "practice")]
+pub mod emulator;
 pub mod secret;
 pub mod tlv;
 pub mod transport;
