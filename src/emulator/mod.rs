@@ -1,4 +1,20 @@
 //! The practice card: a card for rehearsal and for every test, as a reader sees one.
+//!
+//! [`card::PracticeCard`] is the card: what it keeps is an [`image::Image`] in a file ([`store`]), what it does is its
+//! `applet`, and where real cards differ or are not known it has [`switches`]. [`foreign`] has cards that are none of
+//! ours. [`issue`] makes images, with certificates of a practice [`authority`]. A card is used through a reader: the
+//! in-process one of [`local`], or a real PC/SC service.
+//!
+//! Nothing here imports the card layer or the module: that the two sides agree on a constant is worth something only if
+//! each has it from the specification.
+
+mod applet;
+pub mod card;
+pub mod image;
+pub mod store;
+pub mod switches;
+
+pub use card::PracticeCard;
 
 /// A card as a reader sees it: power, reset, bytes in, bytes out.
 pub trait Device: Send {

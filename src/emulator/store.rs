@@ -1,0 +1,234 @@
+//! A card's file: written whole or not at all, private to its owner, and locked while a counter changes.
+
+use super::image::{Image, Malformed};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Largest card file read; one with four certificates and two keys has 12 000 bytes.
+const LARGEST: u64 = 1 << 20;
+
+/// Where a practice card lives.
+#[derive(Debug)]
+pub enum Store {
+    /// A file.
+    File(PathBuf),
+    /// Memory, for as long as the card does.
+    Memory(Box<Image>),
+}
+
+impl Store {
+    /// Makes a new card file with mode 0600.
+    ///
+    /// # Errors
+    /// [`ImageError::Exists`] if there is anything of that name; [`ImageError::Io`], [`ImageError::Malformed`].
+    pub fn create(path: &Path, image: &Image) -> Result<Store, ImageError> {
+        let io = ImageError::io(path);
+        let temporary = Temporary::write(path, image)?;
+        // A link, unlike a rename, never takes the place of a card that is there.
+        fs::hard_link(&temporary.path, path).map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => ImageError::Exists(path.to_owned()),
+            _ => io(error),
+        })?;
+        sync_directory(path).map_err(ImageError::io(path))?;
+        Ok(Store::File(path.to_owned()))
+    }
+
+    /// Opens a card file, which must be readable by its owner alone.
+    ///
+    /// # Errors
+    /// Any [`ImageError`] but [`ImageError::Exists`].
+    pub fn open(path: &Path) -> Result<Store, ImageError> {
+        let store = Store::File(path.to_owned());
+        store.read()?;
+        Ok(store)
+    }
+
+    /// The card's contents as they are now.
+    ///
+    /// # Errors
+    /// [`ImageError::Io`], [`ImageError::Exposed`], [`ImageError::Malformed`].
+    pub fn read(&self) -> Result<Image, ImageError> {
+        match self {
+            // Every version of the file is whole, since it only ever takes its place by a rename: no lock.
+            Store::File(path) => read(path, &mut open(path)?),
+            Store::Memory(image) => Ok(Image::clone(image)),
+        }
+    }
+
+    /// Reads, changes and writes the contents with nobody in between: neither a thread nor a process. `change` may call
+    /// [`Update::save`] as often as it likes; what it did not save is lost.
+    ///
+    /// # Errors
+    /// Those of [`Store::read`] and of `change`.
+    pub fn update<T>(&mut self, change: impl FnOnce(&mut Update) -> Result<T, ImageError>) -> Result<T, ImageError> {
+        match self {
+            Store::File(path) => {
+                let mut locked = lock(path)?;
+                let image = read(path, &mut locked)?;
+                change(&mut Update { image, place: Place::File { path, locked } })
+            }
+            Store::Memory(kept) => {
+                let image = Image::clone(kept);
+                change(&mut Update { image, place: Place::Memory(kept) })
+            }
+        }
+    }
+}
+
+/// A card's contents while they change, locked against everybody else.
+pub struct Update<'a> {
+    /// The contents; [`Update::save`] keeps them.
+    pub image: Image,
+    place: Place<'a>,
+}
+
+enum Place<'a> {
+    File { path: &'a Path, locked: File },
+    Memory(&'a mut Image),
+}
+
+impl Update<'_> {
+    /// Keeps the contents as they are now. After it returns they outlive this process and a power cut.
+    ///
+    /// # Errors
+    /// [`ImageError::Io`], [`ImageError::Malformed`]; the file is as it was before.
+    pub fn save(&mut self) -> Result<(), ImageError> {
+        match &mut self.place {
+            Place::File { path, locked } => {
+                let path: &Path = path;
+                let mut temporary = Temporary::write(path, &self.image)?;
+                // The lock goes over to the new file before that takes the old one's name.
+                temporary.file.lock().map_err(ImageError::io(path))?;
+                fs::rename(&temporary.path, path).map_err(ImageError::io(path))?;
+                temporary.kept = true;
+                sync_directory(path).map_err(ImageError::io(path))?;
+                *locked = temporary.file.try_clone().map_err(ImageError::io(path))?;
+            }
+            Place::Memory(kept) => **kept = self.image.clone(),
+        }
+        Ok(())
+    }
+}
+
+/// The file behind `path`, locked. Whoever waited for it may hold a file that has lost its name to a newer one by then,
+/// so the name is looked up again.
+fn lock(path: &Path) -> Result<File, ImageError> {
+    loop {
+        let file = open(path)?;
+        file.lock().map_err(ImageError::io(path))?;
+        let (held, named) = (file.metadata(), fs::metadata(path));
+        let (held, named) = (held.map_err(ImageError::io(path))?, named.map_err(ImageError::io(path))?);
+        if (held.dev(), held.ino()) == (named.dev(), named.ino()) {
+            return Ok(file);
+        }
+    }
+}
+
+fn open(path: &Path) -> Result<File, ImageError> {
+    let file = File::open(path).map_err(ImageError::io(path))?;
+    let metadata = file.metadata().map_err(ImageError::io(path))?;
+    if !metadata.is_file() {
+        return Err(ImageError::NotAFile(path.to_owned()));
+    }
+    if metadata.mode() & 0o077 != 0 {
+        return Err(ImageError::Exposed(path.to_owned()));
+    }
+    Ok(file)
+}
+
+fn read(path: &Path, file: &mut File) -> Result<Image, ImageError> {
+    let mut text = String::new();
+    file.take(LARGEST).read_to_string(&mut text).map_err(|error| match error.kind() {
+        io::ErrorKind::InvalidData => {
+            ImageError::Malformed(path.to_owned(), Malformed { line: None, reason: "it is not text".into() })
+        }
+        _ => ImageError::Io(path.to_owned(), error),
+    })?;
+    Image::parse(&text).map_err(|malformed| ImageError::Malformed(path.to_owned(), malformed))
+}
+
+fn sync_directory(path: &Path) -> io::Result<()> {
+    File::open(directory(path))?.sync_all()
+}
+
+fn directory(path: &Path) -> &Path {
+    match path.parent() {
+        Some(directory) if !directory.as_os_str().is_empty() => directory,
+        _ => Path::new("."),
+    }
+}
+
+/// A whole card file under a name of its own, removed unless it was kept.
+struct Temporary {
+    path: PathBuf,
+    file: File,
+    kept: bool,
+}
+
+impl Temporary {
+    fn write(target: &Path, image: &Image) -> Result<Temporary, ImageError> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let text = image.to_text().map_err(|malformed| ImageError::Malformed(target.to_owned(), malformed))?;
+        let name = target.file_name().ok_or_else(|| ImageError::NotAFile(target.to_owned()))?;
+        let (file, path) = loop {
+            let count = COUNT.fetch_add(1, Ordering::Relaxed);
+            let own = format!(".{}.{}.{count}.new", name.to_string_lossy(), std::process::id());
+            let path = directory(target).join(own);
+            match OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path) {
+                Ok(file) => break (file, path),
+                // A process of this number was killed here once; its leftover is nobody's card.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(ImageError::Io(target.to_owned(), error)),
+            }
+        };
+        let mut temporary = Temporary { path, file, kept: false };
+        temporary
+            .file
+            .write_all(text.as_bytes())
+            .and_then(|()| temporary.file.sync_all())
+            .map_err(ImageError::io(target))?;
+        Ok(temporary)
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        if !self.kept
+            && let Err(error) = fs::remove_file(&self.path)
+        {
+            log::warn!("practice card: cannot remove {}: {error}", self.path.display());
+        }
+    }
+}
+
+/// Why a card file cannot be used, and what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum ImageError {
+    /// There is something of that name.
+    #[error("{} exists already; choose another name, or remove it first", .0.display())]
+    Exists(PathBuf),
+    /// It is a directory or a device.
+    #[error("{} is not a file; give the name of a practice card's file", .0.display())]
+    NotAFile(PathBuf),
+    /// Its group or everybody may read or write it.
+    #[error("{path} holds keys and secrets and is open to other users; close it with: chmod 600 '{path}'", path = .0.display())]
+    Exposed(PathBuf),
+    /// It is not a practice card's, or damaged.
+    #[error("{} is not a practice card's file: {}; mend that, or make a new card with: jpki card new", .0.display(), .1)]
+    Malformed(PathBuf, Malformed),
+    /// A key in it cannot be read.
+    #[error("{} holds no usable {} key; make a new card with: jpki card new", .0.display(), .1)]
+    Key(PathBuf, &'static str),
+    /// The system refuses.
+    #[error("cannot use {}: {}", .0.display(), .1)]
+    Io(PathBuf, #[source] io::Error),
+}
+
+impl ImageError {
+    fn io(path: &Path) -> impl FnOnce(io::Error) -> ImageError + use<'_> {
+        move |error| ImageError::Io(path.to_owned(), error)
+    }
+}
