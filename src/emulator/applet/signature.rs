@@ -11,10 +11,6 @@ use rsa::{Pkcs1v15Sign, Pss};
 use sha2::{Digest, Sha256};
 use std::time::Duration;
 
-/// What precedes a SHA-256 hash in a DigestInfo.
-const SHA256_DIGEST_INFO: [u8; 19] =
-    [0x30, 0x31, 0x30, 0x0D, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01, 0x05, 0x00, 0x04, 0x20];
-
 /// What P1 stands for.
 #[derive(Clone, Copy)]
 struct Scheme {
@@ -103,10 +99,7 @@ impl Applet {
         let random = &mut self.random;
         let signature = match scheme.padding {
             Padding::Bare => key.sign_with_rng(random, Pkcs1v15Sign::new_unprefixed(), &hashed),
-            Padding::DigestInfo => {
-                let info = [&SHA256_DIGEST_INFO[..], &hashed].concat();
-                key.sign_with_rng(random, Pkcs1v15Sign::new_unprefixed(), &info)
-            }
+            Padding::DigestInfo => key.sign_with_rng(random, Pkcs1v15Sign::new::<Sha256>(), &hashed),
             Padding::Pss => {
                 let salt = self.contents.image.switches.pss_salt.bytes();
                 key.sign_with_rng(random, Pss::new_with_salt::<Sha256>(salt), &hashed)
