@@ -1,0 +1,186 @@
+//! A connection to one card: transactions that give up in time, and an end that leaves the card as it is.
+
+use super::{LOCK_POLL, Native, Own, error};
+use crate::transport::{Continuity, Disposition, Error, Link, Result};
+use pcsc::{Attribute, Card, Context, MAX_ATR_SIZE, MAX_BUFFER_SIZE_EXTENDED, Protocols, ShareMode, State};
+use self_cell::{MutBorrow, self_cell};
+use std::ffi::CString;
+use std::time::{Duration, Instant};
+use std::{mem, thread};
+
+/// How often one `begin` reconnects to a card that others keep resetting.
+const RECONNECTS: u32 = 3;
+
+/// How long after a failed command the reader may take to notice that the card is gone: pcscd looks every 0.4 s.
+const REMOVAL_SHOWS_WITHIN: Duration = Duration::from_millis(900);
+
+/// A shared connection with a context of its own.
+pub(super) struct PcscLink {
+    // Before the context, since fields are dropped in this order.
+    card: Own<Held>,
+    context: Own<Context>,
+    reader: CString,
+    lock_timeout: Duration,
+    /// What the next transaction will say of the card, if nobody resets it before.
+    continuity: Continuity,
+    /// Where answers arrive: room for the longest extended one.
+    answer: Box<[u8]>,
+}
+
+/// The card, as one of its users or alone.
+enum Held {
+    Shared(Card),
+    Alone(CardAlone),
+}
+
+type PcscTransaction<'card> = pcsc::Transaction<'card>;
+
+self_cell!(
+    /// A card and the transaction that borrows it.
+    struct CardAlone {
+        owner: MutBorrow<Card>,
+        #[covariant]
+        dependent: PcscTransaction,
+    }
+);
+
+impl PcscLink {
+    pub(super) fn new(context: Own<Context>, card: Card, reader: CString, lock_timeout: Duration) -> PcscLink {
+        PcscLink {
+            card: Own::new(Held::Shared(card)),
+            context,
+            reader,
+            lock_timeout,
+            continuity: Continuity::Lost,
+            answer: vec![0; MAX_BUFFER_SIZE_EXTENDED].into(),
+        }
+    }
+}
+
+impl Link for PcscLink {
+    fn begin(&mut self) -> Result<Continuity> {
+        self.end();
+        let deadline = Instant::now() + self.lock_timeout;
+        for _ in 0..=RECONNECTS {
+            let card = self.card.take().map_err(error)?.shared();
+            match alone(card, deadline) {
+                Ok(alone) => {
+                    self.card.put(Held::Alone(alone));
+                    return Ok(mem::replace(&mut self.continuity, Continuity::Kept));
+                }
+                Err((mut card, pcsc::Error::ResetCard)) => {
+                    self.continuity = Continuity::Lost;
+                    let reconnected = card.reconnect(ShareMode::Shared, Protocols::ANY, pcsc::Disposition::LeaveCard);
+                    self.card.put(Held::Shared(card));
+                    reconnected.map_err(|failure| self.failure(failure))?;
+                }
+                Err((card, failure)) => {
+                    self.card.put(Held::Shared(card));
+                    return Err(self.failure(failure));
+                }
+            }
+        }
+        Err(Error::Busy)
+    }
+
+    fn transmit(&mut self, command: &[u8]) -> Result<Vec<u8>> {
+        let Held::Alone(card) = self.card.ours().map_err(error)? else {
+            return Err(Error::Reader("a command outside a transaction".to_owned()));
+        };
+        match card.borrow_dependent().transmit(command, &mut self.answer) {
+            Ok(answer) => Ok(answer.to_vec()),
+            Err(failure) => Err(self.failure(failure)),
+        }
+    }
+
+    fn end(&mut self) {
+        if let Ok(held) = self.card.take() {
+            self.card.put(Held::Shared(held.shared()));
+        }
+    }
+
+    fn close(mut self: Box<Self>, disposition: Disposition) {
+        self.disconnect(match disposition {
+            Disposition::Leave => pcsc::Disposition::LeaveCard,
+            Disposition::Unpower => pcsc::Disposition::UnpowerCard,
+        });
+    }
+}
+
+impl Drop for PcscLink {
+    fn drop(&mut self) {
+        self.disconnect(pcsc::Disposition::LeaveCard);
+    }
+}
+
+impl PcscLink {
+    fn disconnect(&mut self, disposition: pcsc::Disposition) {
+        let Ok(held) = self.card.take() else { return };
+        if let Err((card, failure)) = held.shared().disconnect(disposition) {
+            match error(failure) {
+                // Its Drop gives the context back; the reset it asks for reaches nobody.
+                Error::NoService => drop(card),
+                // Its Drop would reset a card that others use.
+                _ => mem::forget(card),
+            }
+        }
+    }
+
+    /// What PC/SC says of a connected card, in our words.
+    fn failure(&self, failure: pcsc::Error) -> Error {
+        match failure {
+            pcsc::Error::ReaderUnavailable | pcsc::Error::UnknownReader => Error::Removed,
+            // Drivers say one of these for a card that was pulled out under a command as for one that fell silent.
+            pcsc::Error::NotTransacted
+            | pcsc::Error::NoSmartcard
+            | pcsc::Error::UnresponsiveCard
+            | pcsc::Error::UnpoweredCard => match self.card_is_gone() {
+                Ok(true) => Error::Removed,
+                Ok(false) => Error::Mute,
+                Err(failure) => error(failure),
+            },
+            failure => error(failure),
+        }
+    }
+
+    fn card_is_gone(&self) -> Native<bool> {
+        let deadline = Instant::now() + REMOVAL_SHOWS_WITHIN;
+        let mut state = [pcsc::ReaderState::new(self.reader.clone(), State::UNAWARE)];
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.context.ours()?.get_status_change(left, &mut state) {
+                Ok(()) if state[0].event_state().contains(State::PRESENT) => state[0].sync_current_state(),
+                Ok(()) | Err(pcsc::Error::UnknownReader) => return Ok(true),
+                Err(pcsc::Error::Timeout) => return Ok(false),
+                Err(failure) => return Err(failure),
+            }
+        }
+    }
+}
+
+impl Held {
+    /// Without its transaction; dropping that ends it and leaves the card as it is.
+    fn shared(self) -> Card {
+        match self {
+            Held::Shared(card) => card,
+            Held::Alone(card) => card.into_owner().into_inner(),
+        }
+    }
+}
+
+/// Begins a transaction. SCardBeginTransaction waits for another program's without end, inside libpcsclite, so
+/// SCardGetAttrib is asked first, which refuses at once while somebody else holds the card. Who comes between the two
+/// calls is waited for as long as they like; that gap cannot be closed from outside pcsc-lite.
+fn alone(card: Card, deadline: Instant) -> std::result::Result<CardAlone, (Card, pcsc::Error)> {
+    let mut atr = [0; MAX_ATR_SIZE];
+    while let Err(pcsc::Error::SharingViolation) = card.get_attribute(Attribute::AtrString, &mut atr) {
+        if Instant::now() >= deadline {
+            return Err((card, pcsc::Error::SharingViolation));
+        }
+        thread::sleep(LOCK_POLL);
+    }
+    CardAlone::try_new_or_recover(MutBorrow::new(card), |card| {
+        card.borrow_mut().transaction2().map_err(|(_, failure)| failure)
+    })
+    .map_err(|(card, failure)| (card.into_inner(), failure))
+}

@@ -1,0 +1,233 @@
+//! The machine's readers through PC/SC (pcsc-lite).
+//!
+//! libpcsclite holds a process-wide mutex while it waits for a context that another thread is in, so one busy context
+//! can stop all others. Hence no context is ever shared: presence has one, each link one, each waiter one, and each of
+//! them is used by one thread at a time. The only call that comes from another thread is SCardCancel ([`waiter`]).
+//!
+//! A forked child inherits the sockets of its parent's contexts. One byte on such a socket would corrupt the parent's
+//! conversation with the service, so a child neither uses nor closes what it inherited: it is forgotten ([`Own`]).
+
+mod link;
+mod waiter;
+
+use super::{Error, Link, ReaderState, Readers, Result, Waiter};
+use link::PcscLink;
+use parking_lot::Mutex;
+use pcsc::{Card, Context, Protocols, Scope, ShareMode, State};
+use std::collections::HashMap;
+use std::ffi::{CStr, CString};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use std::{mem, process, thread};
+use waiter::PcscWaiter;
+
+/// How long to wait for another program's transaction or exclusive connection, unless told otherwise.
+pub const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How often a held card is asked whether it is free.
+const LOCK_POLL: Duration = Duration::from_millis(50);
+
+/// How long the verdict "mute" stands. Each new power-up of a card that does not answer takes a reader a second or more,
+/// and a client that polls would keep it busy with nothing else.
+const MUTE_FOR: Duration = Duration::from_secs(2);
+
+/// Result of a call of the `pcsc` crate.
+type Native<T> = std::result::Result<T, pcsc::Error>;
+
+/// The readers pcscd knows. Clones share the presence context and may be used by any thread.
+#[derive(Clone)]
+pub struct PcscReaders {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    process: u32,
+    lock_timeout: Duration,
+    /// The context that [`Readers::look`] asks, made at the first look and again when the service was restarted.
+    presence: Mutex<Option<Own<Context>>>,
+    /// Readers whose card did not answer a connection, and when.
+    mute: Mutex<HashMap<String, Instant>>,
+}
+
+impl PcscReaders {
+    /// The machine's readers, where a card held by another program is waited for at most `lock_timeout`. Does not speak
+    /// to the service yet.
+    pub fn new(lock_timeout: Duration) -> PcscReaders {
+        let shared =
+            Shared { process: process::id(), lock_timeout, presence: Mutex::default(), mute: Mutex::default() };
+        PcscReaders { shared: Arc::new(shared) }
+    }
+}
+
+impl Default for PcscReaders {
+    fn default() -> PcscReaders {
+        PcscReaders::new(LOCK_TIMEOUT)
+    }
+}
+
+impl Readers for PcscReaders {
+    /// In a forked child the inherited readers are an empty list.
+    fn look(&self) -> Result<Vec<ReaderState>> {
+        // Before the lock: in a child it may be held by a thread that does not exist there.
+        if self.shared.process != process::id() {
+            return Ok(Vec::new());
+        }
+        let mut presence = self.shared.presence.lock();
+        // Twice: a context that outlived its service fails once, and a reader may go between the list and the look.
+        for _ in 0..2 {
+            let context = match presence.take().map_or_else(establish, Ok) {
+                Ok(context) => context,
+                Err(failure) => match error(failure) {
+                    Error::NoService => break,
+                    failure => return Err(failure),
+                },
+            };
+            match context.ours().and_then(reader_states) {
+                Ok(states) => {
+                    *presence = Some(context);
+                    return Ok(states.iter().map(reader_state).collect());
+                }
+                Err(pcsc::Error::UnknownReader | pcsc::Error::Timeout) => *presence = Some(context),
+                Err(failure) => match error(failure) {
+                    Error::NoService => {}
+                    failure => return Err(failure),
+                },
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    fn connect(&self, reader: &str) -> Result<Box<dyn Link>> {
+        if self.shared.process != process::id() {
+            return Err(Error::NoService);
+        }
+        if self.shared.mute.lock().get(reader).is_some_and(|since| since.elapsed() < MUTE_FOR) {
+            return Err(Error::Mute);
+        }
+        let connected = self.connect_now(reader);
+        let mut mute = self.shared.mute.lock();
+        match connected {
+            Err(Error::Mute) => _ = mute.insert(reader.to_owned(), Instant::now()),
+            _ => _ = mute.remove(reader),
+        }
+        drop(mute);
+        Ok(Box::new(connected?))
+    }
+
+    fn waiter(&self) -> Result<Arc<dyn Waiter>> {
+        if self.shared.process != process::id() {
+            return Err(Error::NoService);
+        }
+        Ok(Arc::new(PcscWaiter::new()))
+    }
+}
+
+impl PcscReaders {
+    /// Connects, and waits for another program's exclusive connection to end. A transaction of another program holds up
+    /// SCardConnect inside libpcsclite without end; PC/SC has no way to see one before there is a connection.
+    fn connect_now(&self, reader: &str) -> Result<PcscLink> {
+        let name = CString::new(reader).map_err(|_| Error::NoReader)?;
+        let deadline = Instant::now() + self.shared.lock_timeout;
+        let context = establish().map_err(error)?;
+        loop {
+            match connect_shared(context.ours().map_err(error)?, &name) {
+                Ok(card) => return Ok(PcscLink::new(context, card, name, self.shared.lock_timeout)),
+                Err(pcsc::Error::SharingViolation) if Instant::now() < deadline => thread::sleep(LOCK_POLL),
+                Err(failure) => return Err(error(failure)),
+            }
+        }
+    }
+}
+
+/// T=1 where the card offers it, as a My Number Card does on contacts: T=0 would need GET RESPONSE. Contactless readers
+/// say T=1 throughout.
+fn connect_shared(context: &Context, reader: &CStr) -> Native<Card> {
+    match context.connect(reader, ShareMode::Shared, Protocols::T1) {
+        Err(pcsc::Error::ProtoMismatch) => context.connect(reader, ShareMode::Shared, Protocols::ANY),
+        connected => connected,
+    }
+}
+
+/// A PC/SC handle and the process that made it. A forked child neither gets at it nor closes it.
+struct Own<T> {
+    process: u32,
+    handle: Option<T>,
+}
+
+impl<T> Own<T> {
+    fn new(handle: T) -> Own<T> {
+        Own { process: process::id(), handle: Some(handle) }
+    }
+
+    /// The handle; in a forked child, or once taken, as if the service were gone.
+    fn ours(&self) -> Native<&T> {
+        self.handle.as_ref().filter(|_| self.process == process::id()).ok_or(pcsc::Error::NoService)
+    }
+
+    /// The handle for good, or until it is [`Own::put`] back.
+    fn take(&mut self) -> Native<T> {
+        self.ours()?;
+        self.handle.take().ok_or(pcsc::Error::NoService)
+    }
+
+    fn put(&mut self, handle: T) {
+        self.handle = Some(handle);
+    }
+}
+
+impl<T> Drop for Own<T> {
+    fn drop(&mut self) {
+        if self.process != process::id() {
+            mem::forget(self.handle.take());
+        }
+    }
+}
+
+/// A context of its own for one user.
+fn establish() -> Native<Own<Context>> {
+    Context::establish(Scope::User).map(Own::new)
+}
+
+/// All readers and what is in them, as pcscd last noted it: neither the reader nor the card is asked.
+fn reader_states(context: &Context) -> Native<Vec<pcsc::ReaderState>> {
+    let mut states: Vec<_> =
+        context.list_readers_owned()?.into_iter().map(|name| pcsc::ReaderState::new(name, State::UNAWARE)).collect();
+    if !states.is_empty() {
+        context.get_status_change(Duration::ZERO, &mut states)?;
+    }
+    Ok(states)
+}
+
+fn reader_state(state: &pcsc::ReaderState) -> ReaderState {
+    ReaderState {
+        name: state.name().to_string_lossy().into_owned(),
+        present: state.event_state().contains(State::PRESENT),
+        mute: state.event_state().contains(State::MUTE),
+        event_count: state.event_count(),
+    }
+}
+
+/// What PC/SC says, in our words, where no card is connected yet. [`link`] knows better for a connected one.
+fn error(error: pcsc::Error) -> Error {
+    match error {
+        // A context that outlived its service is an invalid handle, and a service that dies meanwhile a failed
+        // conversation.
+        pcsc::Error::NoService
+        | pcsc::Error::ServiceStopped
+        | pcsc::Error::InvalidHandle
+        | pcsc::Error::CommError
+        | pcsc::Error::Shutdown => Error::NoService,
+        pcsc::Error::SecurityViolation => Error::Denied,
+        pcsc::Error::UnknownReader | pcsc::Error::ReaderUnavailable | pcsc::Error::NoReadersAvailable => {
+            Error::NoReader
+        }
+        pcsc::Error::NoSmartcard => Error::NoCard,
+        pcsc::Error::RemovedCard => Error::Removed,
+        pcsc::Error::ResetCard => Error::Reset,
+        pcsc::Error::UnresponsiveCard | pcsc::Error::UnpoweredCard | pcsc::Error::UnsupportedCard => Error::Mute,
+        pcsc::Error::SharingViolation => Error::Busy,
+        pcsc::Error::Timeout => Error::Timeout,
+        pcsc::Error::Cancelled | pcsc::Error::SystemCancelled => Error::Cancelled,
+        other => Error::Reader(other.to_string()),
+    }
+}
