@@ -21,6 +21,8 @@ pub mod switches;
 
 pub use card::PracticeCard;
 
+pub mod vpcd;
+
 /// A card as a reader sees it: power, reset, bytes in, bytes out.
 pub trait Device: Send {
     /// Answer to reset; empty for a mute card.
