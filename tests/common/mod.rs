@@ -1,0 +1,146 @@
+//! The ground end-to-end tests stand on: tools, a private pcscd ([`pcscd`]), and the programs and cards under test.
+
+#![allow(dead_code, reason = "every test program uses its own part of the ground")]
+
+pub mod pcscd;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+use std::{env, fs, thread};
+
+/// The path of an installed tool.
+///
+/// # Panics
+/// With the name of the Debian package, where the tool is missing: a test that does not run is not a test that passed.
+pub fn tool(name: &str, package: &str) -> PathBuf {
+    let places = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&places)
+        .chain(["/usr/sbin", "/sbin", "/usr/bin"].map(PathBuf::from))
+        .map(|place| place.join(name))
+        .find(|path| path.is_file())
+        .unwrap_or_else(|| panic!("{name} is missing: apt-get install {package} (or `make setup`)"))
+}
+
+/// Runs `command` to its end.
+pub fn run(command: &mut Command) -> Ran {
+    let Output { status, stdout, stderr } =
+        command.output().unwrap_or_else(|error| panic!("{command:?} cannot be run: {error}"));
+    Ran {
+        shown: format!("{command:?}"),
+        success: status.success(),
+        stdout: String::from_utf8_lossy(&stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&stderr).into_owned(),
+    }
+}
+
+/// A command that has ended.
+#[derive(Debug)]
+pub struct Ran {
+    shown: String,
+    pub success: bool,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Ran {
+    /// Its standard output.
+    ///
+    /// # Panics
+    /// If it failed.
+    pub fn ok(self) -> String {
+        assert!(self.success, "{} failed\n{}{}", self.shown, self.stdout, self.stderr);
+        self.stdout
+    }
+
+    /// Both outputs.
+    ///
+    /// # Panics
+    /// If it succeeded.
+    pub fn refused(self) -> String {
+        assert!(!self.success, "{} succeeded\n{}{}", self.shown, self.stdout, self.stderr);
+        self.stdout + &self.stderr
+    }
+}
+
+/// Waits until `condition` holds; asks 50 times a second.
+///
+/// # Panics
+/// After ten seconds.
+pub fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        if let Some(outcome) = condition() {
+            return outcome;
+        }
+        assert!(Instant::now() < deadline, "not within ten seconds: {what}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// A directory of its own for one test, removed at its end.
+pub struct Scratch(PathBuf);
+
+impl Scratch {
+    /// Short, because the path of a Unix socket has 107 characters at most.
+    pub fn new() -> Scratch {
+        use std::sync::atomic::{AtomicU32, Ordering};
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let path = env::temp_dir().join(format!("jpki-test-{}-{number}", std::process::id()));
+        fs::create_dir(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        Scratch(path)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    pub fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.0.join(name);
+        fs::write(&path, content).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        path
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.0) {
+            eprintln!("{} stays behind: {error}", self.0.display());
+        }
+    }
+}
+
+/// Where cargo puts what it builds for these tests.
+pub fn target_dir() -> PathBuf {
+    let program = Path::new(env!("CARGO_BIN_EXE_jpki"));
+    program.parent().expect("a program lies in a directory").to_owned()
+}
+
+/// The program `jpki`.
+pub fn jpki() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_jpki"))
+}
+
+/// The module as built, under its three names in `scratch`: what a token of it shows depends on the name.
+pub struct Modules {
+    pub both: PathBuf,
+    pub auth: PathBuf,
+    pub sign: PathBuf,
+}
+
+impl Modules {
+    pub fn in_dir(scratch: &Scratch) -> Modules {
+        let built = target_dir().join("libjpki_pkcs11.so");
+        let copy = |name: &str| {
+            let path = scratch.path().join(name);
+            fs::copy(&built, &path).unwrap_or_else(|error| panic!("{}: {error}", built.display()));
+            path
+        };
+        Modules {
+            both: copy("libjpki_pkcs11.so"),
+            auth: copy("libjpki_pkcs11-auth.so"),
+            sign: copy("libjpki_pkcs11-sign.so"),
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! A pcscd of the test's own, with two virtual readers and nothing else, in private mount and network namespaces: no
+//! real reader is ever touched, and any number of them live side by side.
+//!
+//! libpcsclite reads the name of its socket once in a process, so a test's body runs in a process of its own, with the
+//! name in its environment ([`with_pcscd`]).
+
+use super::{Scratch, eventually, run, target_dir, tool};
+use jpki_pkcs11::emulator::vpcd::DEFAULT_PORT;
+use std::ffi::CString;
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::{env, fs};
+
+/// The first virtual reader.
+pub const READER: &str = "Virtual PCD 00 00";
+/// All of them.
+pub const READERS: [&str; 2] = [READER, "Virtual PCD 00 01"];
+
+const VPCD: &str = "/usr/lib/pcsc/drivers/serial/libifdvpcd.so";
+
+/// What runs inside the namespaces: pcscd, and pcscd again at each SIGUSR1. It ends when its standard input is closed, and
+/// that is when the test's process ends, however it does.
+const INSIDE: &str = r#"
+set -e
+start() { pcscd --foreground --config "$2" >>"$3" 2>&1 & pcscd=$!; }
+ip link set lo up
+mount -t tmpfs tmpfs /run
+mkdir /run/pcscd
+mount --bind "$1" /run/pcscd
+exec 3<&0
+cat <&3 >/dev/null & life=$!
+trap 'start "$@"' USR1
+start "$@"
+echo "$$"
+while kill -0 "$life" 2>/dev/null; do wait "$life" || true; done
+kill "$pcscd" 2>/dev/null || true
+wait
+"#;
+
+/// The body's side of the bargain: scratch directory and process of the namespaces.
+const GROUND: &str = "JPKI_TEST_GROUND";
+
+/// Runs `body`, which is all that the test `name` does, in a process whose PC/SC is a pcscd of its own.
+///
+/// # Panics
+/// If `body` does; where a tool is missing; where any reader is not a virtual one.
+pub fn with_pcscd(name: &str, body: impl FnOnce(&Pcscd)) {
+    if let Some(ground) = env::var_os(GROUND) {
+        let ground = ground.into_string().expect("it is ASCII");
+        let (inside, directory) = ground.split_once(' ').expect("it has two parts");
+        let pcscd = Pcscd { inside: inside.parse().expect("it is a process"), directory: directory.into() };
+        pcscd.await_readers();
+        return body(&pcscd);
+    }
+    let service = Service::start();
+    let body = run(Command::new(env::current_exe().expect("this process has a program"))
+        .args(["--exact", name, "--nocapture"])
+        .env(GROUND, format!("{} {}", service.inside, service.scratch.path().display()))
+        .env("PCSCLITE_CSOCK_NAME", service.scratch.path().join("run/pcscd.comm")));
+    let output = format!("{}{}", body.stdout, body.stderr);
+    assert!(body.success && output.contains("test result: ok. 1 passed"), "{output}");
+}
+
+struct Service {
+    /// Where pcscd has its socket and its log.
+    scratch: Scratch,
+    namespaces: Child,
+    inside: u32,
+}
+
+impl Service {
+    fn start() -> Service {
+        for (name, package) in
+            [("unshare", "util-linux"), ("nsenter", "util-linux"), ("ip", "iproute2"), ("pcscd", "pcscd")]
+        {
+            tool(name, package);
+        }
+        assert!(Path::new(VPCD).is_file(), "{VPCD} is missing: apt-get install vsmartcard-vpcd (or `make setup`)");
+        let scratch = Scratch::new();
+        for directory in ["run", "readers"] {
+            fs::create_dir(scratch.path().join(directory)).expect("the scratch directory is ours");
+        }
+        scratch.file(
+            "readers/vpcd",
+            format!(
+                "FRIENDLYNAME \"Virtual PCD\"\nDEVICENAME /dev/null:{DEFAULT_PORT:#X}\n\
+                 LIBPATH {VPCD}\nCHANNELID {DEFAULT_PORT:#X}\n"
+            ),
+        );
+        let mut namespaces = Command::new("unshare")
+            .args(["--mount", "--net"])
+            .args((!is_root()).then_some("--map-root-user"))
+            .args(["sh", "-c", INSIDE, "sh"])
+            .args(["run", "readers", "log"].map(|name| scratch.path().join(name)))
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("unshare can be run");
+        let mut inside = String::new();
+        let stdout = namespaces.stdout.take().expect("it is piped");
+        BufReader::new(stdout).read_line(&mut inside).expect("it can be heard");
+        let inside = inside.trim().parse().unwrap_or_else(|_| {
+            panic!("no private namespaces: unshare needs root, or user namespaces that are allowed")
+        });
+        Service { scratch, namespaces, inside }
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        // Its end of life, as when this process dies.
+        drop(self.namespaces.stdin.take());
+        if let Err(error) = self.namespaces.wait() {
+            eprintln!("a private pcscd may stay behind: {error}");
+        }
+    }
+}
+
+/// The pcscd of this test's body.
+pub struct Pcscd {
+    inside: u32,
+    directory: PathBuf,
+}
+
+impl Pcscd {
+    /// Puts the practice card of `file` into the first reader, as `jpki card insert` does.
+    pub fn insert(&self, file: &Path) -> Inserted {
+        let mut insert = self.inside(env!("CARGO_BIN_EXE_jpki"));
+        insert.args(["card", "insert"]).arg(file);
+        self.inserted(insert)
+    }
+
+    /// Puts a card into the first reader that does as it is told (`examples/scripted_card.rs`).
+    pub fn insert_scripted(&self, arguments: &[&str]) -> Inserted {
+        let program = target_dir().join("examples/scripted_card");
+        assert!(program.is_file(), "build it first: cargo build --example scripted_card");
+        let mut insert = self.inside(program);
+        insert.arg(format!("127.0.0.1:{DEFAULT_PORT}")).args(arguments);
+        self.inserted(insert)
+    }
+
+    fn inserted(&self, mut insert: Command) -> Inserted {
+        let card = insert.stdin(Stdio::null()).stdout(Stdio::null()).spawn();
+        let mut card = Inserted(card.expect("nsenter can be run"));
+        eventually("the card is in the reader", || {
+            let ended = card.0.try_wait().expect("it is our child");
+            assert!(ended.is_none(), "the card left at once: {ended:?}");
+            present().then_some(())
+        });
+        card
+    }
+
+    /// Takes the card out.
+    pub fn remove(&self, card: Inserted) {
+        drop(card);
+        eventually("the reader is empty", || (!present()).then_some(()));
+    }
+
+    /// Ends the service.
+    pub fn stop(&self) {
+        let pid = self.directory.join("run/pcscd.pid");
+        let process = fs::read_to_string(&pid).expect("pcscd is running");
+        run(Command::new("kill").arg(process.trim_end_matches(['\0', '\n']))).ok();
+        eventually("pcscd has ended", || (!pid.exists()).then_some(()));
+    }
+
+    /// Starts the service again.
+    pub fn start(&self) {
+        run(Command::new("kill").args(["-USR1", &self.inside.to_string()])).ok();
+        self.await_readers();
+    }
+
+    fn await_readers(&self) {
+        let readers = eventually("pcscd shows its readers", || {
+            let context = pcsc::Context::establish(pcsc::Scope::User).ok()?;
+            context.list_readers_owned().ok().filter(|readers| !readers.is_empty())
+        });
+        let strange = readers.iter().find(|reader| READERS.iter().all(|ours| reader.as_bytes() != ours.as_bytes()));
+        assert_eq!(strange, None, "a reader that this test did not start");
+    }
+
+    /// A command that runs where the virtual readers listen. It is for what plugs cards in; clients of PC/SC run outside.
+    fn inside(&self, program: impl AsRef<Path>) -> Command {
+        let mut nsenter = Command::new("nsenter");
+        nsenter.arg("--target").arg(self.inside.to_string());
+        if !is_root() {
+            nsenter.args(["--user", "--preserve-credentials"]);
+        }
+        nsenter.arg("--net").arg("--").arg(program.as_ref());
+        nsenter
+    }
+}
+
+/// A card in the first reader; dropping it takes it out.
+pub struct Inserted(Child);
+
+impl Inserted {
+    /// Stops or lets go on the process that plays the card: a card that falls silent in the middle of a command.
+    pub fn signal(&self, signal: &str) {
+        run(Command::new("kill").args([signal, &self.0.id().to_string()])).ok();
+    }
+}
+
+impl Drop for Inserted {
+    fn drop(&mut self) {
+        // Killed, so that a card that hangs goes too.
+        if self.0.kill().and_then(|()| self.0.wait()).is_err() {
+            eprintln!("the process of a card stays behind");
+        }
+    }
+}
+
+fn present() -> bool {
+    let look = || {
+        let context = pcsc::Context::establish(pcsc::Scope::User)?;
+        let mut state = [pcsc::ReaderState::new(CString::from(c"Virtual PCD 00 00"), pcsc::State::UNAWARE)];
+        context.get_status_change(std::time::Duration::ZERO, &mut state)?;
+        Ok::<_, pcsc::Error>(state[0].event_state())
+    };
+    look().is_ok_and(|state| state.contains(pcsc::State::PRESENT))
+}
+
+fn is_root() -> bool {
+    fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
+}
