@@ -1,6 +1,7 @@
 //! The ground end-to-end tests stand on: tools, a private pcscd ([`pcscd`]), and the programs and cards under test.
 
 #![allow(dead_code, reason = "every test program uses its own part of the ground")]
+#![allow(clippy::print_stderr, reason = "what a test leaves behind is said where its failure is said")]
 
 pub mod pcscd;
 

@@ -1,6 +1,6 @@
 //! A connection to one card: transactions that give up in time, and an end that leaves the card as it is.
 
-use super::{LOCK_POLL, Native, Own, error};
+use super::{LOCK_POLL, Native, Own, error_since};
 use crate::transport::{Continuity, Disposition, Error, Link, Result};
 use pcsc::{Attribute, Card, Context, MAX_ATR_SIZE, MAX_BUFFER_SIZE_EXTENDED, Protocols, ShareMode, State};
 use self_cell::{MutBorrow, self_cell};
@@ -62,7 +62,7 @@ impl Link for PcscLink {
         self.end();
         let deadline = Instant::now() + self.lock_timeout;
         for _ in 0..=RECONNECTS {
-            let card = self.card.take().map_err(error)?.shared();
+            let card = self.card.take().map_err(error_since)?.shared();
             match alone(card, deadline) {
                 Ok(alone) => {
                     self.card.put(Held::Alone(alone));
@@ -84,11 +84,13 @@ impl Link for PcscLink {
     }
 
     fn transmit(&mut self, command: &[u8]) -> Result<Vec<u8>> {
-        let Held::Alone(card) = self.card.ours().map_err(error)? else {
+        let Held::Alone(card) = self.card.ours().map_err(error_since)? else {
             return Err(Error::Reader("a command outside a transaction".to_owned()));
         };
         match card.borrow_dependent().transmit(command, &mut self.answer) {
-            Ok(answer) => Ok(answer.to_vec()),
+            Ok(answer) if answer.len() >= 2 => Ok(answer.to_vec()),
+            // A success without a status word: what vpcd's driver makes of a card that went.
+            Ok(_) => Err(self.failure(pcsc::Error::NotTransacted)),
             Err(failure) => Err(self.failure(failure)),
         }
     }
@@ -117,7 +119,7 @@ impl PcscLink {
     fn disconnect(&mut self, disposition: pcsc::Disposition) {
         let Ok(held) = self.card.take() else { return };
         if let Err((card, failure)) = held.shared().disconnect(disposition) {
-            match error(failure) {
+            match error_since(failure) {
                 // Its Drop gives the context back; the reset it asks for reaches nobody.
                 Error::NoService => drop(card),
                 // Its Drop would reset a card that others use.
@@ -137,9 +139,9 @@ impl PcscLink {
             | pcsc::Error::UnpoweredCard => match self.card_is_gone() {
                 Ok(true) => Error::Removed,
                 Ok(false) => Error::Mute,
-                Err(failure) => error(failure),
+                Err(failure) => error_since(failure),
             },
-            failure => error(failure),
+            failure => error_since(failure),
         }
     }
 

@@ -88,7 +88,7 @@ impl Readers for PcscReaders {
                     return Ok(states.iter().map(reader_state).collect());
                 }
                 Err(pcsc::Error::UnknownReader | pcsc::Error::Timeout) => *presence = Some(context),
-                Err(failure) => match error(failure) {
+                Err(failure) => match error_since(failure) {
                     Error::NoService => {}
                     failure => return Err(failure),
                 },
@@ -207,9 +207,9 @@ fn reader_state(state: &pcsc::ReaderState) -> ReaderState {
     }
 }
 
-/// What PC/SC says, in our words, where no card is connected yet. [`link`] knows better for a connected one.
-fn error(error: pcsc::Error) -> Error {
-    match error {
+/// What PC/SC says, in our words.
+fn error(failure: pcsc::Error) -> Error {
+    match failure {
         // A context that outlived its service is an invalid handle, and a service that dies meanwhile a failed
         // conversation.
         pcsc::Error::NoService
@@ -229,5 +229,14 @@ fn error(error: pcsc::Error) -> Error {
         pcsc::Error::Timeout => Error::Timeout,
         pcsc::Error::Cancelled | pcsc::Error::SystemCancelled => Error::Cancelled,
         other => Error::Reader(other.to_string()),
+    }
+}
+
+/// What PC/SC says to a context or a card that it has accepted before, in our words. libpcsclite takes a connection that
+/// the service closed for a refusal (measured, 1.9.9); whom the service really refuses, it refuses at the door.
+fn error_since(failure: pcsc::Error) -> Error {
+    match failure {
+        pcsc::Error::SecurityViolation => Error::NoService,
+        failure => error(failure),
     }
 }

@@ -1,6 +1,6 @@
 //! Waiting for readers to change, on a context of its own.
 
-use super::{Own, error, establish, reader_state, reader_states};
+use super::{Native, Own, error, error_since, establish, reader_state, reader_states};
 use crate::transport::{Error, ReaderState, Result, Waiter};
 use parking_lot::{Condvar, Mutex};
 use pcsc::Context;
@@ -52,18 +52,11 @@ impl Waiter for PcscWaiter {
             }
             let left = deadline.map_or(SLICE, |deadline| deadline.saturating_duration_since(Instant::now()));
             match self.slice(&mut context, known, left.min(SLICE)) {
-                Ok(false) if left.is_zero() => return Ok(()),
                 Ok(false) => {}
                 Ok(true) => return Ok(()),
-                Err(failure) => {
-                    // Whatever it was, the next slice begins with a context that nothing is wrong with.
-                    *context = None;
-                    match error(failure) {
-                        Error::NoService if known.is_empty() => self.sleep(left.min(SLICE)),
-                        Error::NoService => return Ok(()),
-                        failure => return Err(failure),
-                    }
-                }
+                Err(Error::NoService) if known.is_empty() => self.sleep(left.min(SLICE)),
+                Err(Error::NoService) => return Ok(()),
+                Err(failure) => return Err(failure),
             }
             if left.is_zero() {
                 return Ok(());
@@ -92,17 +85,18 @@ impl Waiter for PcscWaiter {
 
 impl PcscWaiter {
     /// One slice of a wait: whether the readers differ from `known`.
-    fn slice(
-        &self,
-        context: &mut Option<Own<Context>>,
-        known: &[ReaderState],
-        slice: Duration,
-    ) -> std::result::Result<bool, pcsc::Error> {
-        let context = match context {
-            Some(context) => context,
-            None => context.insert(establish()?),
-        }
-        .ours()?;
+    fn slice(&self, context: &mut Option<Own<Context>>, known: &[ReaderState], slice: Duration) -> Result<bool> {
+        let usable = match context.take() {
+            Some(usable) => usable,
+            None => establish().map_err(error)?,
+        };
+        // Kept only where nothing is wrong with it.
+        let changed = usable.ours().and_then(|context| self.changed(context, known, slice)).map_err(error_since)?;
+        *context = Some(usable);
+        Ok(changed)
+    }
+
+    fn changed(&self, context: &Context, known: &[ReaderState], slice: Duration) -> Native<bool> {
         let mut states = match reader_states(context) {
             Err(pcsc::Error::UnknownReader) => return Ok(true),
             states => states?,
