@@ -4,6 +4,8 @@ pub mod apdu;
 pub mod card;
 #[cfg(feature = "practice")]
 pub mod emulator;
+pub mod logging;
 pub mod secret;
+pub mod text;
 pub mod tlv;
 pub mod transport;
