@@ -1,0 +1,176 @@
+//! The one configuration of the module and the program: TOML files of the system and of the user, and a few environment
+//! variables. Loading never fails. A file that cannot be trusted is left out; one that cannot be understood takes rights
+//! away and never gives any.
+
+mod environment;
+mod file;
+
+pub use environment::{Environment, Lookup};
+
+use file::{File, Refused};
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Everything that can be set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Config {
+    /// `tokens`: which tokens the module shows under its plain file name.
+    pub tokens: Tokens,
+    /// `hold_pin`: whether the authentication PIN is held in locked memory after a login, to verify it again when another
+    /// program has made the card forget it.
+    pub hold_pin: bool,
+    /// `auth.max_login`: how long a login to the authentication token lasts; `None` is until logout.
+    pub max_login: Option<Duration>,
+    /// `sign.always_authenticate`: whether the signature key asks for its password before every signature
+    /// (CKA_ALWAYS_AUTHENTICATE).
+    pub always_authenticate: bool,
+    /// `pss`: whether RSASSA-PSS is offered.
+    pub pss: Pss,
+    /// `extended_read`: whether files are read with extended APDUs.
+    pub extended_read: bool,
+    /// `lock_timeout`: how long to wait for another program to let go of the card.
+    pub lock_timeout: Duration,
+    /// `ignore_readers`: parts of names of readers that are never touched.
+    pub ignore_readers: Vec<String>,
+    /// `practice`: files of practice cards for the embedded practice reader; with any, no real reader is used.
+    pub practice: Vec<PathBuf>,
+    /// `log`, or `JPKI_PKCS11_LOG`: the file the log goes to.
+    pub log: Option<PathBuf>,
+    /// `log_level`: how much goes there.
+    pub log_level: log::LevelFilter,
+    /// Where what was learnt about cards is kept; `None` under AT_SECURE or without a home of our own.
+    pub state_dir: Option<PathBuf>,
+    /// Where the processes of one user meet; `None` without a safe `XDG_RUNTIME_DIR`.
+    pub runtime_dir: Option<PathBuf>,
+    /// What is wrong with the first file that could not be understood, as a sentence that says what to do.
+    pub malformed: Option<String>,
+    /// What else the log should say about the files, one sentence each.
+    pub notes: Vec<String>,
+}
+
+/// Which tokens of a card are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Tokens {
+    /// Authentication and signature.
+    Both,
+    /// Authentication only.
+    Auth,
+    /// Signature only.
+    Sign,
+}
+
+/// Whether RSASSA-PSS is offered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Pss {
+    /// Until the card has refused it once.
+    Auto,
+    /// Always.
+    On,
+    /// Never.
+    Off,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            tokens: Tokens::Both,
+            hold_pin: true,
+            max_login: None,
+            always_authenticate: false,
+            pss: Pss::Auto,
+            extended_read: false,
+            lock_timeout: Duration::from_secs(10),
+            // Selecting an application that these do not have makes them forget a PIN that another program gave.
+            ignore_readers: vec!["Yubico YubiKey".into(), "Nitrokey".into()],
+            practice: Vec::new(),
+            log: None,
+            log_level: log::LevelFilter::Info,
+            state_dir: None,
+            runtime_dir: None,
+            malformed: None,
+            notes: Vec::new(),
+        }
+    }
+}
+
+impl Config {
+    /// The configuration of a process in `environment`: the system's file, the user's and the one `JPKI_PKCS11_CONF`
+    /// names, each overriding the keys it has. Never fails; [`Config::malformed`] and [`Config::notes`] say what was left
+    /// out.
+    pub fn load(environment: &Environment) -> Config {
+        let mut config =
+            Config { state_dir: environment.state_dir(), runtime_dir: environment.runtime_dir(), ..Config::default() };
+        for path in environment.files() {
+            match File::read(&path, environment.user) {
+                Ok(None) => {}
+                Ok(Some(file)) => config.apply(file, path.parent().unwrap_or(Path::new("/"))),
+                Err(Refused::Untrusted(note)) => config.notes.push(note),
+                Err(Refused::Malformed(sentence)) if config.malformed.is_none() => config.malformed = Some(sentence),
+                Err(Refused::Malformed(sentence)) => config.notes.push(sentence),
+            }
+        }
+        if let Some(log) = environment.log() {
+            config.log = Some(log);
+        }
+        if config.malformed.is_some() {
+            config.restrict();
+        }
+        config
+    }
+
+    /// Whether `reader` is one of those that are never touched. Upper and lower case are the same.
+    pub fn ignores(&self, reader: &str) -> bool {
+        let reader = reader.to_lowercase();
+        self.ignore_readers.iter().any(|part| reader.contains(&part.to_lowercase()))
+    }
+
+    /// Takes over the keys that `file`, which lies in `directory`, has.
+    fn apply(&mut self, file: File, directory: &Path) {
+        // Destructured whole, so that a key added to the file cannot be forgotten here.
+        let File {
+            tokens,
+            hold_pin,
+            pss,
+            extended_read,
+            lock_timeout,
+            ignore_readers,
+            practice,
+            log,
+            log_level,
+            auth,
+            sign,
+        } = file;
+        set(&mut self.tokens, tokens);
+        set(&mut self.hold_pin, hold_pin);
+        set(&mut self.pss, pss);
+        set(&mut self.extended_read, extended_read);
+        set(&mut self.lock_timeout, lock_timeout.map(|seconds| seconds.0));
+        set(&mut self.ignore_readers, ignore_readers.map(|parts| parts.into_iter().map(String::from).collect()));
+        set(&mut self.practice, practice.map(|paths| paths.iter().map(|path| directory.join(path.as_ref())).collect()));
+        set(&mut self.log, log.map(|path| Some(directory.join(path.as_ref()))));
+        set(&mut self.log_level, log_level.map(|level| level.0));
+        set(&mut self.max_login, auth.max_login.map(|seconds| Some(seconds.0)));
+        set(&mut self.always_authenticate, sign.always_authenticate);
+    }
+
+    /// What a malformed file meant to forbid is unknown, so that everything is forbidden which it could have forbidden.
+    fn restrict(&mut self) {
+        self.tokens = Tokens::Auth;
+        self.hold_pin = false;
+        self.always_authenticate = true;
+        self.practice.clear();
+    }
+}
+
+fn set<T>(field: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *field = value;
+    }
+}
+
+#[cfg(test)]
+mod tests;

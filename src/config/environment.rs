@@ -1,0 +1,80 @@
+//! What a process brings along: its variables, its user, and whether it may trust either.
+
+use std::ffi::OsString;
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// The system's configuration file.
+const SYSTEM_FILE: &str = "/etc/jpki-pkcs11/config.toml";
+/// The directory of this project under the user's XDG directories.
+const DIRECTORY: &str = "jpki-pkcs11";
+
+/// Looks up an environment variable.
+pub type Lookup<'a> = dyn Fn(&str) -> Option<OsString> + 'a;
+
+/// The surroundings of a process, injected so that tests can make their own.
+pub struct Environment<'a> {
+    /// The environment variables.
+    pub variable: Box<Lookup<'a>>,
+    /// Whether the process runs with rights its caller lacks (AT_SECURE): then variables and the user's files count for
+    /// nothing.
+    pub secure: bool,
+    /// The effective user id.
+    pub user: u32,
+    /// The system's configuration file.
+    pub system_file: PathBuf,
+}
+
+impl Environment<'_> {
+    /// That of this process. `secure` and `user` come from the system (`sys::is_secure`, `sys::effective_user`).
+    pub fn of_process(secure: bool, user: u32) -> Environment<'static> {
+        Environment { variable: Box::new(|name| std::env::var_os(name)), secure, user, system_file: SYSTEM_FILE.into() }
+    }
+
+    /// The configuration files, the one that overrides the others last. None of them need exist.
+    pub(super) fn files(&self) -> Vec<PathBuf> {
+        let user = self.base("XDG_CONFIG_HOME", ".config").map(|base| base.join(DIRECTORY).join("config.toml"));
+        let named = self.path("JPKI_PKCS11_CONF");
+        std::iter::once(self.system_file.clone()).chain(user).chain(named).collect()
+    }
+
+    /// The log file that `JPKI_PKCS11_LOG` names.
+    pub(super) fn log(&self) -> Option<PathBuf> {
+        self.path("JPKI_PKCS11_LOG")
+    }
+
+    /// Where state is kept. A `sudo` that keeps `$HOME` must leave nothing of root's there, so the base has to be ours.
+    pub(super) fn state_dir(&self) -> Option<PathBuf> {
+        if let Some(base) = self.path("XDG_STATE_HOME") {
+            return self.owns(&base).then(|| base.join(DIRECTORY));
+        }
+        let home = self.path("HOME").filter(|home| self.owns(home))?;
+        Some(home.join(".local/state").join(DIRECTORY))
+    }
+
+    /// Where the processes of this user meet: a directory of ours that nobody else may write to.
+    pub(super) fn runtime_dir(&self) -> Option<PathBuf> {
+        let base = self.path("XDG_RUNTIME_DIR").filter(|base| self.owns(base))?;
+        Some(base.join(DIRECTORY))
+    }
+
+    /// The XDG base directory that `variable` names, or `default` under the home directory.
+    fn base(&self, variable: &str, default: &str) -> Option<PathBuf> {
+        self.path(variable).or_else(|| Some(self.path("HOME")?.join(default)))
+    }
+
+    /// An absolute path from `variable`; relative ones are ignored, as the XDG Base Directory Specification has it.
+    fn path(&self, variable: &str) -> Option<PathBuf> {
+        if self.secure {
+            return None;
+        }
+        Some(PathBuf::from((self.variable)(variable)?)).filter(|path| path.is_absolute())
+    }
+
+    fn owns(&self, directory: &Path) -> bool {
+        let ours =
+            |metadata: Metadata| metadata.is_dir() && metadata.uid() == self.user && metadata.mode() & 0o022 == 0;
+        std::fs::metadata(directory).is_ok_and(ours)
+    }
+}

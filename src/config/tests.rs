@@ -1,0 +1,283 @@
+use super::*;
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use tempfile::TempDir;
+
+/// A machine of its own: a system file, a home and variables.
+struct Machine {
+    root: TempDir,
+    variables: HashMap<&'static str, OsString>,
+    secure: bool,
+    user: u32,
+}
+
+impl Machine {
+    fn new() -> Machine {
+        let root = tempfile::tempdir().unwrap();
+        let user = fs::metadata(root.path()).unwrap().uid();
+        let machine = Machine {
+            variables: HashMap::from([("HOME", root.path().join("home").into())]),
+            root,
+            secure: false,
+            user,
+        };
+        fs::create_dir_all(machine.path("home/.config/jpki-pkcs11")).unwrap();
+        machine
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.root.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.path(name);
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+        path
+    }
+
+    fn system(&self, text: &str) -> &Machine {
+        self.write("system.toml", text);
+        self
+    }
+
+    fn user(&self, text: &str) -> &Machine {
+        self.write("home/.config/jpki-pkcs11/config.toml", text);
+        self
+    }
+
+    fn named(&mut self, text: &str) -> &mut Machine {
+        let path = self.write("named.toml", text);
+        self.variables.insert("JPKI_PKCS11_CONF", path.into());
+        self
+    }
+
+    fn set(&mut self, variable: &'static str, value: impl Into<OsString>) -> &mut Machine {
+        self.variables.insert(variable, value.into());
+        self
+    }
+
+    fn load(&self) -> Config {
+        Config::load(&Environment {
+            variable: Box::new(|name| self.variables.get(name).cloned()),
+            secure: self.secure,
+            user: self.user,
+            system_file: self.path("system.toml"),
+        })
+    }
+}
+
+/// Whether `config` is what a malformed file leaves.
+fn is_strict(config: &Config) -> bool {
+    config.tokens == Tokens::Auth && !config.hold_pin && config.always_authenticate && config.practice.is_empty()
+}
+
+#[test]
+fn without_files_the_defaults_hold() {
+    let machine = Machine::new();
+    let config = machine.load();
+    assert_eq!(config, Config { state_dir: config.state_dir.clone(), ..Config::default() });
+    assert!(config.ignores("Yubico YubiKey OTP+FIDO+CCID 00 00"));
+    assert!(config.ignores("NITROKEY 3"));
+    assert!(!config.ignores("SONY FeliCa RC-S300/S 00 00"));
+}
+
+#[test]
+fn the_sample_file_says_what_the_defaults_are() {
+    let mut machine = Machine::new();
+    let sample = include_str!("../../pkcs11-conf/config.toml");
+    let without = machine.load();
+    machine.named(sample);
+    assert_eq!(machine.load(), without, "as shipped");
+
+    // Every key in it is commented out with `#key`; prose is `# Prose`.
+    let mut machine = Machine::new();
+    let live: String = sample
+        .lines()
+        .map(|line| if line.starts_with("# ") { "" } else { line.trim_start_matches('#') })
+        .flat_map(|line| [line, "\n"])
+        .collect();
+    assert!(live.contains("hold_pin"), "{live}");
+    machine.named(&live);
+    let config = machine.load();
+    assert_eq!(config.malformed, None, "{live}");
+    let defaults = Config::default();
+    assert_eq!(
+        (config.tokens, config.hold_pin, config.pss, config.extended_read, config.lock_timeout, config.log_level),
+        (
+            defaults.tokens,
+            defaults.hold_pin,
+            defaults.pss,
+            defaults.extended_read,
+            defaults.lock_timeout,
+            defaults.log_level
+        )
+    );
+    assert_eq!(config.ignore_readers, defaults.ignore_readers);
+}
+
+#[test]
+fn a_later_file_overrides_the_keys_it_has() {
+    let mut machine = Machine::new();
+    machine.system("tokens = 'sign'\npss = 'off'\nlock_timeout = 5").user("pss = 'on'\nextended_read = true");
+    let config = machine.load();
+    assert_eq!((config.tokens, config.pss, config.extended_read), (Tokens::Sign, Pss::On, true));
+    assert_eq!(config.lock_timeout, Duration::from_secs(5));
+
+    machine.named("pss = 'auto'\nlock_timeout = 0.5\n[auth]\nmax_login = 300\n[sign]\nalways_authenticate = true");
+    let config = machine.load();
+    assert_eq!((config.tokens, config.pss, config.extended_read), (Tokens::Sign, Pss::Auto, true));
+    assert_eq!(config.lock_timeout, Duration::from_millis(500));
+    assert_eq!((config.max_login, config.always_authenticate), (Some(Duration::from_secs(300)), true));
+}
+
+#[test]
+fn the_users_file_is_where_xdg_says() {
+    let mut machine = Machine::new();
+    machine.user("tokens = 'sign'");
+    fs::create_dir_all(machine.path("xdg/jpki-pkcs11")).unwrap();
+    machine.write("xdg/jpki-pkcs11/config.toml", "tokens = 'auth'");
+    let xdg = machine.path("xdg");
+    assert_eq!(machine.load().tokens, Tokens::Sign);
+    machine.set("XDG_CONFIG_HOME", xdg);
+    assert_eq!(machine.load().tokens, Tokens::Auth);
+    machine.set("XDG_CONFIG_HOME", "relative");
+    assert_eq!(machine.load().tokens, Tokens::Sign);
+}
+
+#[test]
+fn relative_paths_lie_beside_the_file_that_names_them() {
+    let mut machine = Machine::new();
+    machine.named("practice = ['one.card', '/two.card']\nlog = 'the.log'");
+    let config = machine.load();
+    assert_eq!(config.practice, [machine.path("one.card"), "/two.card".into()]);
+    assert_eq!(config.log, Some(machine.path("the.log")));
+    machine.set("JPKI_PKCS11_LOG", "/elsewhere.log");
+    assert_eq!(machine.load().log, Some("/elsewhere.log".into()));
+}
+
+#[test]
+fn with_rights_the_caller_lacks_only_the_systems_file_counts() {
+    let mut machine = Machine::new();
+    machine.system("lock_timeout = 5").user("tokens = 'sign'");
+    machine.named("pss = 'on'\npractice = ['x.card']");
+    let home = machine.path("home");
+    fs::set_permissions(&home, Permissions::from_mode(0o700)).unwrap();
+    machine.set("JPKI_PKCS11_LOG", "/elsewhere.log").set("XDG_RUNTIME_DIR", home.clone()).set("XDG_STATE_HOME", home);
+    machine.secure = true;
+    assert_eq!(machine.load(), Config { lock_timeout: Duration::from_secs(5), ..Config::default() });
+}
+
+#[test]
+fn a_file_that_others_may_have_written_is_ignored_and_noted() {
+    let mut machine = Machine::new();
+    machine.named("tokens = 'sign'");
+    let path = machine.path("named.toml");
+    for mode in [0o664, 0o646] {
+        fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+        let config = machine.load();
+        assert_eq!((config.tokens, config.malformed), (Tokens::Both, None), "{mode:o}");
+        assert!(config.notes[0].contains("others may write"), "{:?}", config.notes);
+    }
+    fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+    assert_eq!(machine.load().tokens, Tokens::Sign);
+}
+
+#[test]
+fn a_file_of_another_user_is_ignored_and_noted() {
+    let mut machine = Machine::new();
+    machine.named("tokens = 'sign'");
+    let path = machine.path("named.toml");
+    if machine.user == 0 {
+        std::os::unix::fs::chown(&path, Some(4242), None).unwrap();
+    } else {
+        machine.user += 1;
+    }
+    let config = machine.load();
+    assert_eq!(config.tokens, Tokens::Both);
+    assert!(config.notes[0].contains("another user"), "{:?}", config.notes);
+}
+
+#[test]
+fn a_pipe_or_a_directory_in_the_place_of_a_file_is_ignored_and_noted() {
+    let mut machine = Machine::new();
+    let pipe = machine.path("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for path in [pipe, machine.path("home")] {
+        machine.set("JPKI_PKCS11_CONF", path);
+        let config = machine.load();
+        assert_eq!(config.malformed, None);
+        assert!(config.notes[0].contains("not a regular file"), "{:?}", config.notes);
+    }
+}
+
+#[test]
+fn a_malformed_file_takes_rights_away_whatever_the_others_say() {
+    for (text, why) in [
+        ("tokens = ", "line 1"),
+        ("\n\ntoken = 'both'", "line 3: unknown field `token`"),
+        ("hold_pin = 'yes'", "line 1: invalid type"),
+        ("tokens = 'all'", "line 1: unknown variant `all`"),
+        ("lock_timeout = 0", "line 1: invalid value"),
+        ("lock_timeout = -1", "line 1: invalid value"),
+        ("lock_timeout = nan", "line 1: invalid value"),
+        ("lock_timeout = 121", "line 1: invalid value"),
+        ("auth.max_login = 0", "line 1: invalid value"),
+        ("auth.hold_pin = true", "line 1: unknown field `hold_pin`"),
+        ("ignore_readers = ['']", "line 1: an empty text"),
+        ("practice = ['']", "line 1: an empty text"),
+        ("log_level = 'loud'", "line 1: invalid value"),
+        ("pss = 'on'\npss = 'off'", "line 2: duplicate key"),
+    ] {
+        let mut machine = Machine::new();
+        machine.user(text);
+        machine.named("tokens = 'both'\nhold_pin = true\npractice = ['x.card']\nlock_timeout = 3");
+        let config = machine.load();
+        let sentence = config.malformed.clone().unwrap_or_else(|| panic!("{text} was taken"));
+        assert!(sentence.contains(why), "{text}: {sentence}");
+        assert!(sentence.contains("config.toml") && !sentence.contains('\n'), "{sentence}");
+        assert!(is_strict(&config), "{text}: {config:?}");
+        assert_eq!((config.lock_timeout, config.pss), (Duration::from_secs(3), Pss::Auto));
+    }
+}
+
+#[test]
+fn not_utf_8_and_too_long_are_malformed() {
+    let mut machine = Machine::new();
+    machine.named("");
+    fs::write(machine.path("named.toml"), b"\n# \xff").unwrap();
+    assert!(machine.load().malformed.is_some_and(|sentence| sentence.contains("line 2: not UTF-8")));
+    machine.named(&"#".repeat(70_000));
+    assert!(is_strict(&machine.load()));
+}
+
+#[test]
+fn the_runtime_directory_must_be_ours_alone() {
+    let mut machine = Machine::new();
+    assert_eq!(machine.load().runtime_dir, None);
+    fs::create_dir(machine.path("run")).unwrap();
+    let run = machine.path("run");
+    machine.set("XDG_RUNTIME_DIR", run.clone());
+    fs::set_permissions(&run, Permissions::from_mode(0o700)).unwrap();
+    assert_eq!(machine.load().runtime_dir, Some(run.join("jpki-pkcs11")));
+    fs::set_permissions(&run, Permissions::from_mode(0o777)).unwrap();
+    assert_eq!(machine.load().runtime_dir, None);
+    fs::set_permissions(&run, Permissions::from_mode(0o700)).unwrap();
+    machine.user += 1;
+    assert_eq!(machine.load().runtime_dir, None);
+}
+
+#[test]
+fn state_is_kept_in_a_home_of_our_own_only() {
+    let mut machine = Machine::new();
+    assert_eq!(machine.load().state_dir, Some(machine.path("home/.local/state/jpki-pkcs11")));
+    fs::create_dir(machine.path("state")).unwrap();
+    let state = machine.path("state");
+    machine.set("XDG_STATE_HOME", state.clone());
+    assert_eq!(machine.load().state_dir, Some(state.join("jpki-pkcs11")));
+    // As in a `sudo` that keeps the variables.
+    machine.user += 1;
+    assert_eq!(machine.load().state_dir, None);
+}
