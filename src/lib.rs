@@ -10,3 +10,4 @@ pub mod secret;
 pub mod text;
 pub mod tlv;
 pub mod transport;
+pub mod words;
