@@ -4,6 +4,7 @@ pub mod apdu;
 pub mod card;
 #[cfg(feature = "practice")]
 pub mod emulator;
+pub mod cert;
 pub mod config;
 pub mod logging;
 pub mod secret;

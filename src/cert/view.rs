@@ -1,0 +1,162 @@
+//! A certificate as people and programs read it: rows of text, and a structure that serialises. Dates are Japan's,
+//! wherever the reader is; what tells one holder from another is masked unless it is asked for.
+
+use super::jpki::{self, Personal, Purpose};
+use super::{Certificate, Period, hex};
+use crate::text::sanitise;
+use crate::words::{self, Language, Words};
+use der::DateTime;
+use serde::Serialize;
+use std::time::{Duration, SystemTime};
+
+/// What stands in the place of what is masked.
+pub const MASK: &str = "********";
+
+/// A certificate to be shown.
+#[derive(Clone, PartialEq, Eq, Serialize)]
+pub struct View {
+    /// `authentication`, `signature`, or nothing where the policy is not JPKI's.
+    pub purpose: Option<&'static str>,
+    /// Whether a practice authority issued it.
+    pub practice: bool,
+    /// The subject's name, RFC 4514.
+    pub subject: String,
+    /// The issuer's name, RFC 4514.
+    pub issuer: String,
+    /// Serial number, hexadecimal.
+    pub serial: String,
+    /// From when it holds: RFC 3339, Japan time.
+    pub not_before: String,
+    /// Until when it holds: RFC 3339, Japan time.
+    pub not_after: String,
+    /// `not-yet`, `running` or `over`. Not a word about revocation.
+    pub period: &'static str,
+    /// SHA-256 of the certificate, hexadecimal.
+    pub sha256: String,
+    /// SHA-1 of the certificate, hexadecimal.
+    pub sha1: String,
+    /// Generation of the JPKI authority whose published fingerprint it has.
+    pub generation: Option<u8>,
+}
+
+impl View {
+    /// `certificate` as of `now`. Unless `unmask`, whatever identifies its holder is masked: subject, serial number and
+    /// fingerprints of a certificate that is not an authority's own.
+    pub fn of(certificate: &Certificate, now: SystemTime, unmask: bool) -> View {
+        let shown = |text: String| if unmask || certificate.is_self_issued() { text } else { MASK.into() };
+        View {
+            purpose: jpki::purpose(certificate).map(|purpose| match purpose {
+                Purpose::Authentication => "authentication",
+                Purpose::Signature => "signature",
+            }),
+            practice: jpki::is_practice(certificate),
+            subject: shown(sanitise(&certificate.subject_name()).into_owned()),
+            issuer: sanitise(&certificate.issuer_name()).into_owned(),
+            serial: shown(certificate.serial_number()),
+            not_before: japan_time(certificate.not_before()),
+            not_after: japan_time(certificate.not_after()),
+            period: match certificate.period(now) {
+                Period::NotYet => "not-yet",
+                Period::Running => "running",
+                Period::Over => "over",
+            },
+            sha256: shown(hex(&certificate.sha256())),
+            sha1: shown(hex(&certificate.sha1())),
+            generation: jpki::anchor(certificate).map(|anchor| anchor.generation),
+        }
+    }
+
+    /// What it says, as label and value.
+    pub fn rows(&self, language: Language) -> Vec<(&'static str, String)> {
+        let label = |words: Words| words.text(language);
+        vec![
+            (label(words::SUBJECT), self.subject.clone()),
+            (label(words::ISSUER), self.issuer.clone()),
+            (label(words::SERIAL), self.serial.clone()),
+            (label(words::ISSUED_ON), self.not_before.clone()),
+            (label(words::EXPIRY), self.not_after.clone()),
+            (label(words::FINGERPRINT), format!("SHA-256 {}", self.sha256)),
+            (label(words::FINGERPRINT), format!("SHA-1 {}", self.sha1)),
+        ]
+    }
+}
+
+/// What a signature certificate says about its holder, as label and value; safe for a terminal.
+pub fn personal_rows(personal: &Personal, language: Language) -> Vec<(String, String)> {
+    let label = |words: Words| words.text(language).to_owned();
+    let substitutes = |of: Words| format!("{} ({})", words::SUBSTITUTE.text(language), of.text(language));
+    let named = [
+        (label(words::NAME), personal.name.clone()),
+        (substitutes(words::NAME), substituted(personal.name.as_deref(), personal.name_substitutes.as_deref())),
+        (label(words::BIRTH), personal.birth.map(|birth| birth.text(language))),
+        (label(words::SEX), personal.sex.map(|sex| sex.text(language).to_owned())),
+        (label(words::ADDRESS), personal.address.clone()),
+        (
+            substitutes(words::ADDRESS),
+            substituted(personal.address.as_deref(), personal.address_substitutes.as_deref()),
+        ),
+    ];
+    let named = named.into_iter().filter_map(|(label, value)| Some((label, value?)));
+    let others = personal.others.iter().cloned();
+    named.chain(others).map(|(label, value)| (label, sanitise(&value).into_owned())).collect()
+}
+
+/// The characters of `text` that stand in for others, by their flags; the flags themselves where they do not fit it.
+fn substituted(text: Option<&str>, flags: Option<&str>) -> Option<String> {
+    let (text, flags) = (text.unwrap_or_default(), flags?);
+    if flags.len() != text.chars().count() || !flags.bytes().all(|flag| matches!(flag, b'0' | b'1')) {
+        return Some(flags.to_owned());
+    }
+    let marked: Vec<_> =
+        text.chars().zip(flags.bytes()).filter(|(_, flag)| *flag == b'1').map(|(c, _)| c.to_string()).collect();
+    (!marked.is_empty()).then(|| marked.join(" "))
+}
+
+/// `time` on a clock in Japan, RFC 3339.
+fn japan_time(time: DateTime) -> String {
+    let there = DateTime::from_unix_duration(time.unix_duration() + Duration::from_secs(9 * 3600));
+    match there {
+        Ok(there) => format!("{}+09:00", there.to_string().trim_end_matches('Z')),
+        // The last hours of the year 9999.
+        Err(_) => time.to_string(),
+    }
+}
+
+/// The day of `time` in Japan, `YYYY-MM-DD`.
+pub fn japan_day(time: DateTime) -> String {
+    japan_time(time).chars().take(10).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_second_of_a_japanese_day_is_that_day() {
+        let end = DateTime::new(2031, 2, 17, 14, 59, 59).unwrap();
+        assert_eq!(japan_time(end), "2031-02-17T23:59:59+09:00");
+        assert_eq!(japan_day(DateTime::new(2030, 12, 31, 15, 0, 0).unwrap()), "2031-01-01");
+        assert_eq!(japan_time(DateTime::INFINITY), "9999-12-31T23:59:59Z");
+    }
+
+    #[test]
+    fn substitutes_are_named_and_odd_flags_are_shown_raw() {
+        assert_eq!(substituted(Some("髙橋"), Some("10")).as_deref(), Some("髙"));
+        assert_eq!(substituted(Some("高橋"), Some("00")), None);
+        assert_eq!(substituted(Some("高橋"), Some("1")).as_deref(), Some("1"));
+        assert_eq!(substituted(None, Some("0x")).as_deref(), Some("0x"));
+        assert_eq!(substituted(Some("高橋"), None), None);
+    }
+
+    #[test]
+    fn what_a_certificate_says_cannot_reach_the_terminal_raw() {
+        let personal = Personal {
+            name: Some("a\x1b[31m".into()),
+            others: vec![("1.2.3".into(), "x\ny".into())],
+            ..Personal::default()
+        };
+        let rows = personal_rows(&personal, Language::En);
+        assert_eq!(rows[0], ("Name".into(), "a\u{FFFD}[31m".into()));
+        assert_eq!(rows[1], ("1.2.3".into(), "x\u{FFFD}y".into()));
+    }
+}
