@@ -1,5 +1,6 @@
 //! What a process brings along: its variables, its user, and whether it may trust either.
 
+use crate::sys;
 use std::ffi::OsString;
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
@@ -27,9 +28,15 @@ pub struct Environment<'a> {
 }
 
 impl Environment<'_> {
-    /// That of this process. `secure` and `user` come from the system (`sys::is_secure`, `sys::effective_user`).
-    pub fn of_process(secure: bool, user: u32) -> Environment<'static> {
-        Environment { variable: Box::new(|name| std::env::var_os(name)), secure, user, system_file: SYSTEM_FILE.into() }
+    /// That of this process. Where users have no number, nothing is known to be the user's own.
+    pub fn of_process() -> Environment<'static> {
+        let user = sys::effective_user();
+        Environment {
+            variable: Box::new(|name| std::env::var_os(name)),
+            secure: sys::is_secure() || user.is_none(),
+            user: user.unwrap_or(0),
+            system_file: SYSTEM_FILE.into(),
+        }
     }
 
     /// The configuration files, the one that overrides the others last. None of them need exist.
