@@ -5,6 +5,8 @@ pub mod card;
 #[cfg(feature = "practice")]
 pub mod emulator;
 pub mod cert;
+#[cfg(feature = "cli")]
+pub mod cli;
 pub mod config;
 pub mod logging;
 pub mod secret;

@@ -102,6 +102,10 @@ words! {
     ISSUED_ON = "発行年月日", "發行年月日", "Date of issue";
     /// The last day of a certificate.
     EXPIRY = "有効期間の満了日", "有效期間屆滿日", "Expiry date";
+    /// Of a certificate whose period has not begun.
+    NOT_YET = "有効期間の開始前です", "有效期間尚未開始", "its period has not begun";
+    /// Of a certificate whose period is over.
+    OVER = "有効期間が満了しています", "有效期間已屆滿", "its period is over";
     /// A fingerprint.
     FINGERPRINT = "フィンガープリント（拇印）", "拇指紋（憑證指紋）", "Fingerprint";
     /// Characters that stand in for others.
@@ -126,6 +130,8 @@ words! {
     ASK_NEW = "新しい{secret}を入力してください。", "請輸入新的{secret}。", "Enter the new {secret}.";
     /// Asks for it again.
     ASK_AGAIN = "確認のため、もう一度入力してください。", "請再輸入一次以確認。", "Enter it once more.";
+    /// A secret was changed; `{secret}`.
+    CHANGED = "{secret}を変更しました。", "{secret}已變更。", "The {secret} is changed.";
     /// Before the last try.
     LAST_TRY =
         "残り1回です。間違えるとロックされます。続けますか。", "只剩 1 次。再輸入錯誤將會鎖卡。要繼續嗎？",
@@ -145,6 +151,9 @@ words! {
         "利用者証明用パスワードはロックされています。署名用パスワードが分かる場合は、スマートフォンで予約しコンビニ等の端末で再設定できます。どちらも分からない場合は市区町村の窓口へお越しください。",
         "使用者證明用密碼已鎖卡。若您知道簽章用密碼，可先以手機預約，再於便利商店等的終端機重新設定；兩者皆不知道時，請至市區町村窗口辦理。",
         "The authentication PIN is locked. If you know the signature password, book by phone and reset it at a convenience-store terminal; if you know neither, go to your municipal office.";
+    /// What to do about the locked password of a Juki card.
+    LOCKED_JUKI =
+        "市区町村の窓口へお越しください。", "請至市區町村窗口辦理。", "Go to your municipal office.";
     /// After one secret is locked.
     OTHER_WORKS =
         "もう一方の電子証明書は、引き続き使えます。", "另一張電子憑證仍可繼續使用。",

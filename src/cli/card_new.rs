@@ -1,0 +1,245 @@
+//! `jpki card new`: a practice card's file, made in the two steps of the municipal window, or in either of them.
+
+use super::{Exit, Failure, Result, output, shown};
+use crate::emulator::PracticeCard;
+use crate::emulator::date::Date;
+use crate::emulator::image::Kind;
+use crate::emulator::issue::{self, Choice, Order};
+use crate::emulator::resident::{Birth, Era, Resident, Sex, Written};
+use crate::emulator::seed::Seed;
+use crate::emulator::store::Store;
+use clap::ValueEnum;
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// What `jpki card new` is asked. Whatever is not said about the resident is nobody's.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// The file to make. With `--step clerk`, the file that the holder's step made.
+    file: PathBuf,
+    /// What the card is: mynumber, juki, android or ios.
+    #[arg(long, default_value = "mynumber")]
+    kind: Kind,
+    /// Only one step of the window: the holder's makes keys and sets secrets, the clerk's writes certificates.
+    #[arg(long, value_enum)]
+    step: Option<Step>,
+    /// The authentication PIN, four digits.
+    #[arg(long, value_name = "DIGITS", default_value = "1234")]
+    pin: String,
+    /// The signature password, capitals and digits.
+    #[arg(long, default_value = "PRACTICE1")]
+    password: String,
+    /// A key of which there is to be no certificate.
+    #[arg(long, value_enum, value_name = "KEY")]
+    without: Vec<Key>,
+    /// A secret that is to be locked for good, as on a card without PIN.
+    #[arg(long, value_enum, value_name = "KEY")]
+    locked: Vec<Key>,
+    #[command(flatten)]
+    resident: ResidentArguments,
+    /// The card's last day; its certificates end with it if not before.
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = day)]
+    expiry: Option<Date>,
+    /// The moment of issue in UTC; now if not given.
+    #[arg(long, value_name = "YYYY-MM-DDThh:mm:ssZ", value_parser = moment)]
+    now: Option<u64>,
+    /// Any text: the same seed and the same moment make the same card.
+    #[arg(long, value_name = "TEXT")]
+    seed: Option<String>,
+    /// The card's serial number, 16 characters.
+    #[arg(long)]
+    serial: Option<String>,
+    /// A switch of the card's behaviour, as its file has it: `short-ids=false`, `filler="zero"`.
+    #[arg(long, value_name = "NAME=VALUE")]
+    switch: Vec<String>,
+}
+
+/// The holder of the card.
+#[derive(Debug, clap::Args)]
+struct ResidentArguments {
+    /// Family and given name, a full-width space between.
+    #[arg(long)]
+    name: Option<String>,
+    /// Characters of the name that stand in for others, counted from 1.
+    #[arg(long, value_name = "POSITIONS", value_delimiter = ',')]
+    name_substitutes: Vec<usize>,
+    /// Address, at most 200 characters.
+    #[arg(long)]
+    address: Option<String>,
+    /// Characters of the address that stand in for others, counted from 1.
+    #[arg(long, value_name = "POSITIONS", value_delimiter = ',')]
+    address_substitutes: Vec<usize>,
+    /// Date of birth, its era found by the date; or with an era digit, EYYYYMMDD, and zeros for what is not known.
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = birth)]
+    birth: Option<Birth>,
+    /// Sex.
+    #[arg(long, value_enum)]
+    sex: Option<SexArgument>,
+    /// Prefecture in Latin letters.
+    #[arg(long, value_name = "Xxx-ken")]
+    prefecture: Option<String>,
+    /// Municipality in Latin letters.
+    #[arg(long, value_name = "Yyy-shi")]
+    municipality: Option<String>,
+    /// The municipality's code, five digits.
+    #[arg(long, value_name = "CODE")]
+    municipality_code: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Step {
+    Holder,
+    Clerk,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Key {
+    Auth,
+    Sign,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum SexArgument {
+    Male,
+    Female,
+    Unknown,
+}
+
+/// Runs `jpki card new`.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let order = order(arguments)?;
+    let file = &arguments.file;
+    match arguments.step {
+        None => {
+            PracticeCard::create(file, &issue::personalise(&order).map_err(failed)?).map_err(failed)?;
+            output::lines([
+                format!(
+                    "{}: a practice card of {}, authentication PIN and password as given.",
+                    shown(file),
+                    order.kind
+                ),
+                "It is of no use in real procedures.".into(),
+                format!("Look at it with: jpki card show {}", shown(file)),
+            ])
+        }
+        Some(Step::Holder) => {
+            PracticeCard::create(file, &issue::holder_step(&order).map_err(failed)?).map_err(failed)?;
+            output::lines([
+                format!("{}: a practice card with keys and secrets, and without certificates.", shown(file)),
+                format!("The clerk's step writes them: jpki card new --step clerk {}", shown(file)),
+            ])
+        }
+        Some(Step::Clerk) => {
+            let authority = order.authority().map_err(failed)?;
+            let mut store = Store::open(file).map_err(failed)?;
+            let issued = store
+                .update(|update| {
+                    let order = Order { kind: update.image.kind, ..order.clone() };
+                    match issue::clerk_step(&mut update.image, &order, &authority) {
+                        Ok(()) => update.save().map(Ok),
+                        Err(error) => Ok(Err(error)),
+                    }
+                })
+                .map_err(failed)?;
+            issued.map_err(failed)?;
+            output::lines([format!("{}: the certificates are written.", shown(file))])
+        }
+    }
+}
+
+fn order(arguments: &Arguments) -> Result<Order> {
+    let seed = match &arguments.seed {
+        Some(text) => Seed::from(text.as_str()),
+        None => Seed::random().map_err(failed)?,
+    };
+    let now = match arguments.now {
+        Some(now) => now,
+        None => SystemTime::now().duration_since(UNIX_EPOCH).map_err(failed)?.as_secs(),
+    };
+    let secret = |key, text: &str| {
+        if arguments.locked.contains(&key) { Choice::Locked } else { Choice::Set(text.to_ascii_uppercase()) }
+    };
+    Ok(Order {
+        resident: resident(&arguments.resident)?,
+        auth_secret: secret(Key::Auth, &arguments.pin),
+        sign_secret: secret(Key::Sign, &arguments.password),
+        auth_certificate: !arguments.without.contains(&Key::Auth),
+        sign_certificate: !arguments.without.contains(&Key::Sign),
+        expiry: arguments.expiry,
+        serial: arguments.serial.clone(),
+        switches: toml::from_str(&arguments.switch.join("\n")).map_err(|error| {
+            Failure::new(Exit::Usage, format!("there is no such switch: {}", error.message()))
+                .next("A practice card's file lists them all, with their values.")
+        })?,
+        ..Order::new(arguments.kind, seed, now)
+    })
+}
+
+fn resident(arguments: &ResidentArguments) -> Result<Resident> {
+    let nobody = Resident::default();
+    Ok(Resident {
+        name: written(&arguments.name, &arguments.name_substitutes, nobody.name)?,
+        address: written(&arguments.address, &arguments.address_substitutes, nobody.address)?,
+        birth: arguments.birth.unwrap_or(nobody.birth),
+        sex: arguments.sex.map_or(nobody.sex, |sex| match sex {
+            SexArgument::Male => Sex::Male,
+            SexArgument::Female => Sex::Female,
+            SexArgument::Unknown => Sex::Unknown,
+        }),
+        prefecture: arguments.prefecture.clone().unwrap_or(nobody.prefecture),
+        municipality: arguments.municipality.clone().unwrap_or(nobody.municipality),
+        municipality_code: arguments.municipality_code.clone().unwrap_or(nobody.municipality_code),
+    })
+}
+
+/// A text with its substitutes; people count characters from 1.
+fn written(text: &Option<String>, substitutes: &[usize], nobody: Written) -> Result<Written> {
+    let counted = substitutes.iter().map(|position| position.checked_sub(1));
+    let substituted =
+        counted.collect::<Option<_>>().ok_or_else(|| Failure::new(Exit::Usage, "there is no character 0"))?;
+    Ok(Written { text: text.clone().unwrap_or(nobody.text), substituted })
+}
+
+/// `YYYY-MM-DD`.
+fn day(text: &str) -> std::result::Result<Date, String> {
+    let parts = numbers(text).ok_or("write it as YYYY-MM-DD")?;
+    Date::new(parts.0, parts.1, parts.2).ok_or_else(|| "there is no such day".into())
+}
+
+/// `YYYY-MM-DD`, or `EYYYYMMDD`.
+fn birth(text: &str) -> std::result::Result<Birth, String> {
+    if let Some((year, month, day)) = numbers(text) {
+        return Ok(Birth { era: Era::of(year, month, day), year, month, day });
+    }
+    let coded = (text.len() == 9 && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.split_at(1));
+    let (era, date) = coded.ok_or("write it as YYYY-MM-DD, or as EYYYYMMDD with the digit of an era")?;
+    let era = match era {
+        "0" => Era::None,
+        "1" => Era::Meiji,
+        "2" => Era::Taisho,
+        "3" => Era::Showa,
+        "4" => Era::Heisei,
+        "5" => Era::Reiwa,
+        _ => return Err("the digits of the eras are 1 to 5, or 0 for none".into()),
+    };
+    let number = |range: std::ops::Range<usize>| date.get(range).and_then(|digits| digits.parse::<u16>().ok());
+    match (number(0..4), number(4..6), number(6..8)) {
+        (Some(year), Some(month), Some(day)) => Ok(Birth { era, year, month: month as u8, day: day as u8 }),
+        _ => Err("write it as EYYYYMMDD".into()),
+    }
+}
+
+fn numbers(text: &str) -> Option<(u16, u8, u8)> {
+    let mut parts = text.splitn(3, '-');
+    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+}
+
+/// A moment of RFC 3339 in UTC, as seconds since 1970.
+fn moment(text: &str) -> std::result::Result<u64, String> {
+    let moment: der::DateTime = text.parse().map_err(|_| "write it as YYYY-MM-DDThh:mm:ssZ, from 1970 on")?;
+    Ok(moment.unix_duration().as_secs())
+}
+
+fn failed(error: impl std::fmt::Display) -> Failure {
+    Failure::new(Exit::Failed, error.to_string())
+}

@@ -1,0 +1,114 @@
+//! `jpki card show`: what a practice card's file holds. It is nobody's, so that nothing but keys and secrets is masked.
+
+use super::{Exit, Failure, Result, output};
+use crate::cert::Certificate;
+use crate::cert::jpki::Personal;
+use crate::cert::view::{self, View};
+use crate::emulator::image::{Image, Secret};
+use crate::emulator::store::Store;
+use crate::words::{self, Language};
+use der::Document;
+use serde::Serialize;
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+/// What `jpki card show` is asked.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// The practice card's file.
+    file: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is shown of a card.
+#[derive(Serialize)]
+struct Report {
+    /// Version of this format.
+    version: u8,
+    kind: &'static str,
+    serial: String,
+    keys: Vec<KeyReport>,
+}
+
+#[derive(Serialize)]
+struct KeyReport {
+    key: &'static str,
+    made: bool,
+    /// Tries left and the most there are.
+    tries: Option<(u8, u8)>,
+    certificate: Option<View>,
+    authority: Option<View>,
+    personal: Vec<(String, String)>,
+}
+
+/// Runs `jpki card show`.
+pub fn run(arguments: &Arguments, language: Language) -> Result<()> {
+    let image = Store::open(&arguments.file)
+        .and_then(|store| store.read())
+        .map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
+    let report = Report::of(&image, language);
+    if arguments.json { output::json(&report) } else { output::lines(report.lines(language)) }
+}
+
+impl Report {
+    fn of(image: &Image, language: Language) -> Report {
+        let Image { secrets, keys, certificates, .. } = image;
+        let key = |key, made, secret: &Option<Secret>, certificate: &Option<String>, authority: &Option<String>| {
+            let certificate = parse(certificate);
+            KeyReport {
+                key,
+                made,
+                tries: secret.as_ref().map(|secret| (secret.tries, secret.limit)),
+                personal: certificate
+                    .as_ref()
+                    .and_then(Personal::of)
+                    .map_or(Vec::new(), |personal| view::personal_rows(&personal, language)),
+                certificate: certificate.map(|certificate| View::of(&certificate, SystemTime::now(), true)),
+                authority: parse(authority).map(|authority| View::of(&authority, SystemTime::now(), true)),
+            }
+        };
+        let authentication = image.kind.has_auth().then(|| {
+            key("authentication", keys.auth.is_some(), &secrets.auth, &certificates.auth, &certificates.auth_ca)
+        });
+        let signature = key("signature", keys.sign.is_some(), &secrets.sign, &certificates.sign, &certificates.sign_ca);
+        Report {
+            version: 1,
+            kind: image.kind.name(),
+            serial: image.serial.clone(),
+            keys: authentication.into_iter().chain([signature]).collect(),
+        }
+    }
+
+    fn lines(&self, language: Language) -> Vec<String> {
+        let mut lines = vec![format!("practice card, {}, serial number {}", self.kind, self.serial)];
+        for key in &self.keys {
+            lines.push(format!("{} key: {}", key.key, if key.made { "made" } else { "none" }));
+            lines.push(match key.tries {
+                Some((0, _)) => format!("  secret: {}", words::LOCKED.text(language)),
+                Some((left, limit)) => format!("  secret: {} {left} of {limit}", words::TRIES_LEFT.text(language)),
+                None => "  secret: none".into(),
+            });
+            let name = if key.key == "signature" { words::CERT_SIGN } else { words::CERT_AUTH };
+            for (name, view) in [(name, &key.certificate), (words::CA, &key.authority)] {
+                match view {
+                    None => lines.push(format!("  {}: none", name.text(language))),
+                    Some(view) => {
+                        lines.push(format!("  {}", name.text(language)));
+                        lines.extend(view.rows(language).iter().map(|(label, value)| format!("    {label}: {value}")));
+                    }
+                }
+            }
+            lines.extend(key.personal.iter().map(|(label, value)| format!("    {label}: {value}")));
+        }
+        lines.push(words::PRACTICE.text(language).into());
+        lines
+    }
+}
+
+/// The certificate in a PEM text; a card file may hold anything there.
+fn parse(pem: &Option<String>) -> Option<Certificate> {
+    let (_, document) = Document::from_pem(pem.as_deref()?).ok()?;
+    Certificate::parse(document.as_bytes()).ok()
+}

@@ -1,0 +1,136 @@
+//! How a command ends when it does not do what was asked: what failed, what to do next, and the exit code.
+
+use crate::card::{self, Tries};
+use crate::text::sanitise;
+use crate::transport;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+/// Exit codes; [`EXIT_CODES`] explains them to people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// What was asked for is done, or nobody reads the output any more.
+    Done = 0,
+    /// It failed.
+    Failed = 1,
+    /// The command line, or what stands in for it, is wrong.
+    Usage = 2,
+    /// There is no reader, no card, or none that this program serves.
+    NoCard = 3,
+    /// The card refused the secret; a try was used.
+    Refused = 4,
+    /// The secret is locked.
+    Locked = 5,
+    /// The secret has the wrong form or the wrong repetition; nothing was sent.
+    NotSent = 6,
+    /// The person stopped it.
+    Cancelled = 130,
+}
+
+/// The exit codes, as `--help` tells them.
+pub const EXIT_CODES: &str = "\
+Exit codes:
+  0    done
+  1    failed
+  2    wrong usage, or a choice that only you can make
+  3    no reader, no card, or not a card with certificates of JPKI
+  4    the card refused the secret; a try was used
+  5    the secret is locked
+  6    the secret was not sent, because of its form; no try was used
+  130  cancelled";
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(exit as u8)
+    }
+}
+
+/// Why a command did not do what was asked.
+#[derive(Debug)]
+pub struct Failure {
+    exit: Exit,
+    what: String,
+    next: Option<String>,
+}
+
+/// Result of a command.
+pub type Result<T> = std::result::Result<T, Failure>;
+
+impl Failure {
+    /// A failure that says `what` went wrong.
+    pub fn new(exit: Exit, what: impl Into<String>) -> Failure {
+        Failure { exit, what: what.into(), next: None }
+    }
+
+    /// The same, saying what to do `next`.
+    #[must_use]
+    pub fn next(self, next: impl Into<String>) -> Failure {
+        Failure { next: Some(next.into()), ..self }
+    }
+
+    /// The exit code.
+    pub fn exit(&self) -> Exit {
+        self.exit
+    }
+
+    /// Says it on stderr.
+    pub fn report(&self) {
+        if self.exit == Exit::Done {
+            return;
+        }
+        let mut stderr = io::stderr().lock();
+        // Without stderr there is nobody to tell.
+        let _ = writeln!(stderr, "jpki: {}", sanitise(&self.what));
+        if let Some(next) = &self.next {
+            let _ = writeln!(stderr, "{next}");
+        }
+    }
+}
+
+impl From<io::Error> for Failure {
+    /// Of the output: a reader that has gone is not a failure of ours.
+    fn from(error: io::Error) -> Failure {
+        let exit = if error.kind() == io::ErrorKind::BrokenPipe { Exit::Done } else { Exit::Failed };
+        Failure::new(exit, format!("the output cannot be written: {error}"))
+    }
+}
+
+impl From<transport::Error> for Failure {
+    fn from(error: transport::Error) -> Failure {
+        let (exit, next) = match &error {
+            transport::Error::NoService => {
+                (Exit::NoCard, "Install and start pcscd, the PC/SC service (Debian: apt install pcscd).")
+            }
+            transport::Error::Denied => (
+                Exit::Failed,
+                "A polkit rule decides who may use card readers; sessions over ssh are refused by default.",
+            ),
+            transport::Error::NoReader | transport::Error::NoCard => {
+                (Exit::NoCard, "Put the card in the reader and try again.")
+            }
+            transport::Error::Removed => {
+                (Exit::NoCard, "Put the card back and leave it there until the command is done.")
+            }
+            transport::Error::Mute => (Exit::Failed, "Take the card out, turn it over or clean it, and put it back."),
+            transport::Error::Busy => (Exit::Failed, "Close the other program, or wait until it is done."),
+            _ => (Exit::Failed, "Take the card out, put it back and try again."),
+        };
+        Failure::new(exit, error.to_string()).next(next)
+    }
+}
+
+impl From<card::Error> for Failure {
+    fn from(error: card::Error) -> Failure {
+        match error {
+            card::Error::Transport(error) => error.into(),
+            card::Error::Refused(Tries::Locked) => Failure::new(Exit::Locked, "the secret is locked"),
+            card::Error::Refused(Tries::NotInitialised) => Failure::new(Exit::Failed, "the card has no such secret"),
+            card::Error::Refused(Tries::Left(left)) => {
+                Failure::new(Exit::Refused, format!("the card refused the secret; tries left: {left}"))
+            }
+            card::Error::Refused(Tries::Uncounted) => Failure::new(Exit::Refused, "the card refused the secret"),
+            error => Failure::new(Exit::Failed, error.to_string()),
+        }
+    }
+}

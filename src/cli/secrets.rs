@@ -1,0 +1,145 @@
+//! The card's secrets, as the program asks for them and speaks of them: nothing of the wrong form is sent, and the last
+//! try is never used without a yes.
+
+use super::terminal::Terminal;
+use super::{Exit, Failure, Result, output};
+use crate::card::{self, Card, Key, Kind, Tries};
+use crate::secret::{Form, Malformed, Pin};
+use crate::words::{self, Language, Words};
+
+/// How secrets are asked for.
+#[derive(Debug, clap::Args)]
+pub struct Asking {
+    /// Read the answers from stdin, one a line, even on a terminal.
+    #[arg(long)]
+    pub stdin: bool,
+    /// Use the last try without asking.
+    #[arg(long)]
+    pub last_try: bool,
+}
+
+/// One secret of one card.
+pub struct Secret {
+    key: Key,
+    kind: Kind,
+    form: Form,
+    tries: Tries,
+    language: Language,
+}
+
+impl Secret {
+    /// The secret of `key`, with its tries as `card` tells them now.
+    ///
+    /// # Errors
+    /// [`Exit::Locked`] if there are none; [`Exit::Failed`] if the card has no such key or secret.
+    pub fn of(card: &mut Card, key: Key, language: Language) -> Result<Secret> {
+        let kind = card.kind();
+        let form = card.form(key).ok_or(card::Error::NoKey)?;
+        let tries = card.tries(key)?;
+        let secret = Secret { key, kind, form, tries, language };
+        match tries {
+            Tries::Left(_) | Tries::Uncounted => Ok(secret),
+            Tries::Locked => Err(secret.locked()),
+            Tries::NotInitialised => Err(Failure::new(Exit::Failed, format!("this card has no {}", secret.name()))
+                .next("It can be set at the municipal office.")),
+        }
+    }
+
+    /// Asks for the secret.
+    ///
+    /// # Errors
+    /// [`Exit::NotSent`] for a wrong form; [`Exit::Cancelled`] or [`Exit::Usage`] if the last try is not to be used.
+    pub fn ask(&self, terminal: &mut Terminal, asking: &Asking) -> Result<Pin> {
+        if self.tries == Tries::Left(1) && !asking.last_try {
+            self.confirm_last_try(terminal)?;
+        }
+        let tries = match self.tries {
+            Tries::Left(left) => left.to_string(),
+            _ => "?".into(),
+        };
+        let prompt = words::ASK.filled(self.language, &[("secret", self.name()), ("n", &tries)]);
+        let typed = terminal.secret(&prompt)?;
+        Pin::present(self.form, &typed).map_err(|malformed| self.not_sent(malformed))
+    }
+
+    /// Asks twice for the secret that is to be set.
+    ///
+    /// # Errors
+    /// [`Exit::NotSent`] for a wrong form, or if the two differ.
+    pub fn ask_new(&self, terminal: &mut Terminal) -> Result<Pin> {
+        let typed = terminal.secret(&words::ASK_NEW.filled(self.language, &[("secret", self.name())]))?;
+        let new = Pin::choose(self.form, &typed).map_err(|malformed| self.not_sent(malformed))?;
+        let again = terminal.secret(words::ASK_AGAIN.text(self.language))?;
+        if Pin::choose(self.form, &again).as_ref() == Ok(&new) {
+            Ok(new)
+        } else {
+            Err(Failure::new(Exit::NotSent, "the two new secrets differ")
+                .next("Nothing was sent to the card. Try again."))
+        }
+    }
+
+    /// What `error`, of presenting this secret, means to the person.
+    pub fn failure(&self, error: card::Error) -> Failure {
+        match error {
+            card::Error::Refused(Tries::Locked) => self.locked(),
+            card::Error::Transport(error) => {
+                let what = format!("{error}; whether a try was used is not known");
+                Failure::new(Failure::from(error).exit(), what).next("Ask jpki status how many are left.")
+            }
+            error => error.into(),
+        }
+    }
+
+    /// The secret's name.
+    pub fn name(&self) -> &'static str {
+        name(self.kind, self.key).text(self.language)
+    }
+
+    fn confirm_last_try(&self, terminal: &mut Terminal) -> Result<()> {
+        let question = words::LAST_TRY.text(self.language);
+        if !terminal.is_interactive() {
+            return Err(Failure::new(Exit::Usage, question).next("To use it, say --last-try."));
+        }
+        let answer = terminal.line(&format!("{question} [y/N]"))?;
+        if matches!(answer.to_lowercase().as_str(), "y" | "yes" | "はい" | "是") {
+            Ok(())
+        } else {
+            Err(Failure::new(Exit::Cancelled, "cancelled; no try was used"))
+        }
+    }
+
+    fn not_sent(&self, malformed: Malformed) -> Failure {
+        Failure::new(Exit::NotSent, words::NOT_SENT.text(self.language)).next(format!("{}: {malformed}.", self.name()))
+    }
+
+    fn locked(&self) -> Failure {
+        let what = format!("{}: {}", self.name(), words::LOCKED.text(self.language));
+        Failure::new(Exit::Locked, what).next(locked_sentence(self.kind, self.key).text(self.language))
+    }
+}
+
+/// What the secret of `key` on a card of that `kind` is called.
+pub fn name(kind: Kind, key: Key) -> Words {
+    match (kind, key) {
+        (_, Key::Authentication) => words::SECRET_AUTH,
+        (Kind::Juki, Key::Signature) => words::SECRET_JUKI,
+        (_, Key::Signature) => words::SECRET_SIGN,
+    }
+}
+
+/// What to do about the locked secret of `key` on a card of that `kind`.
+pub fn locked_sentence(kind: Kind, key: Key) -> Words {
+    match (kind, key) {
+        (Kind::Juki, _) => words::LOCKED_JUKI,
+        (_, Key::Authentication) => words::LOCKED_AUTH,
+        (_, Key::Signature) => words::LOCKED_SIGN,
+    }
+}
+
+/// Makes the card forget every secret it was given, so that nobody uses its keys without them.
+pub fn end_login(card: &mut Card) -> Result<()> {
+    if !card.end_logins()? {
+        output::warn("the card still takes the secret as given; take it out of the reader");
+    }
+    Ok(())
+}

@@ -1,0 +1,319 @@
+//! `jpki status`: readers, cards, tries left and certificates. One report, for people or as JSON.
+
+use super::cards::{self, Content};
+use super::secrets::{self, Secret};
+use super::terminal::Terminal;
+use super::{Result, output};
+use crate::card::{self, Card, File, Key, Kind, Tries};
+use crate::cert::Certificate;
+use crate::cert::view::{self, View};
+use crate::config::Config;
+use crate::words::{self, Language, Words};
+use serde::Serialize;
+use std::time::SystemTime;
+
+/// What `jpki status` is asked.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Show the signature certificate too; asks for the signature password.
+    #[arg(long)]
+    sign: bool,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+    /// Show in full what tells you from others: subjects, serial numbers, and with --sign what the certificate says about
+    /// you.
+    #[arg(long)]
+    unmask: bool,
+    /// The reader to look at: its name, or a part of it.
+    #[arg(long, value_name = "NAME")]
+    reader: Option<String>,
+    #[command(flatten)]
+    asking: secrets::Asking,
+}
+
+/// Everything that was found.
+#[derive(Serialize)]
+struct Report {
+    /// Version of this format.
+    version: u8,
+    readers: Vec<ReaderReport>,
+}
+
+#[derive(Serialize)]
+struct ReaderReport {
+    name: String,
+    #[serde(flatten)]
+    found: Found,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "state", rename_all = "kebab-case")]
+enum Found {
+    Empty,
+    Ignored,
+    Mute,
+    Foreign,
+    Unserved { label: String },
+    Failed { reason: String },
+    Card(CardReport),
+}
+
+#[derive(Serialize)]
+struct CardReport {
+    #[serde(serialize_with = "kind_name")]
+    kind: Kind,
+    label: String,
+    model: String,
+    serial: String,
+    keys: Vec<KeyReport>,
+}
+
+#[derive(Serialize)]
+struct KeyReport {
+    #[serde(serialize_with = "key_name")]
+    key: Key,
+    secret: SecretReport,
+    certificate: CertificateReport,
+    authority: CertificateReport,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    personal: Vec<(String, String)>,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "state", rename_all = "kebab-case")]
+enum SecretReport {
+    Ready { tries_left: u8 },
+    Locked,
+    NotSet,
+    Uncounted,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "state", rename_all = "kebab-case")]
+enum CertificateReport {
+    /// Read.
+    Shown(Box<View>),
+    /// Not on the card.
+    Absent,
+    /// Behind its secret.
+    Guarded,
+    /// On the card, and not a certificate.
+    Unreadable { reason: String },
+}
+
+/// Runs `jpki status`.
+pub fn run(arguments: &Arguments, config: &Config, language: Language) -> Result<()> {
+    let mut readers = cards::look(config, arguments.reader.as_deref())?;
+    let opened = if arguments.sign {
+        let mut terminal = Terminal::open(arguments.asking.stdin)?;
+        let index = cards::choose(&readers, &mut terminal)?;
+        if let Some(Content::Card(card)) = readers.get_mut(index).map(|reader| &mut reader.content) {
+            terminal.tell(words::SIGN_NOTICE.text(language))?;
+            let secret = Secret::of(card, Key::Signature, language)?;
+            let password = secret.ask(&mut terminal, &arguments.asking)?;
+            card.session(|application| application.verify(Key::Signature, &password))
+                .map_err(|error| secret.failure(error))?;
+        }
+        Some(index)
+    } else {
+        None
+    };
+
+    let mut report = Report { version: 1, readers: Vec::new() };
+    for (index, reader) in readers.iter_mut().enumerate() {
+        let found = match &mut reader.content {
+            Content::Empty => Found::Empty,
+            Content::Ignored => Found::Ignored,
+            Content::Mute => Found::Mute,
+            Content::Foreign => Found::Foreign,
+            Content::Unserved(label) => Found::Unserved { label: label.clone() },
+            Content::Failed(error) => Found::Failed { reason: error.to_string() },
+            Content::Card(card) => {
+                let found = card_report(card, arguments.unmask, language);
+                if opened == Some(index) {
+                    secrets::end_login(card)?;
+                }
+                found.map_or_else(|error| Found::Failed { reason: error.to_string() }, Found::Card)
+            }
+        };
+        report.readers.push(ReaderReport { name: reader.name.clone(), found });
+    }
+    if arguments.json {
+        output::json(&report)?;
+    } else {
+        output::lines(report.lines(language))?;
+    }
+    if report.readers.iter().any(|reader| matches!(reader.found, Found::Card(_))) {
+        Ok(())
+    } else {
+        Err(cards::none(&readers))
+    }
+}
+
+fn card_report(card: &mut Card, unmask: bool, language: Language) -> card::Result<CardReport> {
+    let info = card.info();
+    let serial = info.serial();
+    let mut report = CardReport {
+        kind: card.kind(),
+        label: info.label(),
+        model: info.model(),
+        serial: if unmask { serial } else { output::masked(&serial) },
+        keys: Vec::new(),
+    };
+    for profile in card.profile().keys {
+        let key = profile.key;
+        let secret = match card.tries(key)? {
+            Tries::Left(tries_left) => SecretReport::Ready { tries_left },
+            Tries::Locked => SecretReport::Locked,
+            Tries::NotInitialised => SecretReport::NotSet,
+            Tries::Uncounted => SecretReport::Uncounted,
+        };
+        let (certificate, parsed) = certificate_report(card, File::Holder(key), unmask)?;
+        let (authority, _) = certificate_report(card, File::Authority(key), unmask)?;
+        let personal = parsed.filter(|_| unmask).as_ref().and_then(crate::cert::jpki::Personal::of);
+        let personal = personal.map_or(Vec::new(), |personal| view::personal_rows(&personal, language));
+        report.keys.push(KeyReport { key, secret, certificate, authority, personal });
+    }
+    Ok(report)
+}
+
+/// What can be told about one certificate. An error is one of the way to the card; what the card says is a report.
+fn certificate_report(
+    card: &mut Card,
+    file: File,
+    unmask: bool,
+) -> card::Result<(CertificateReport, Option<Certificate>)> {
+    let report = match card.certificate(file) {
+        Ok(Some(der)) => match Certificate::parse(&der) {
+            Ok(certificate) => {
+                let view = View::of(&certificate, SystemTime::now(), unmask);
+                return Ok((CertificateReport::Shown(Box::new(view)), Some(certificate)));
+            }
+            Err(error) => CertificateReport::Unreadable { reason: error.to_string() },
+        },
+        Ok(None) => CertificateReport::Absent,
+        Err(error @ card::Error::Transport(_)) => return Err(error),
+        Err(error) if error.is_not_verified() => CertificateReport::Guarded,
+        Err(error) => CertificateReport::Unreadable { reason: error.to_string() },
+    };
+    Ok((report, None))
+}
+
+impl Report {
+    fn lines(&self, language: Language) -> Vec<String> {
+        let mut lines = Vec::new();
+        for reader in &self.readers {
+            lines.push(reader.name.clone());
+            match &reader.found {
+                Found::Empty => lines.push("  no card".into()),
+                Found::Ignored => lines.push("  left alone, as the configuration says".into()),
+                Found::Mute => lines.push("  a card that does not answer".into()),
+                Found::Foreign => lines.push("  a card without certificates of JPKI".into()),
+                Found::Unserved { label } => {
+                    lines.push(format!("  a JPKI card of a kind that this version does not know ({label})"));
+                }
+                Found::Failed { reason } => lines.push(format!("  {reason}")),
+                Found::Card(card) => card.lines(language, &mut lines),
+            }
+        }
+        lines
+    }
+}
+
+impl CardReport {
+    fn lines(&self, language: Language, lines: &mut Vec<String>) {
+        lines.push(format!("  {}, serial number {}", cards::kind(self.kind), self.serial));
+        for key in &self.keys {
+            key.lines(self.kind, language, lines);
+        }
+        if self.keys.iter().any(KeyReport::is_locked) && !self.keys.iter().all(KeyReport::is_locked) {
+            lines.push(format!("  {}", words::OTHER_WORKS.text(language)));
+        }
+        let shown = || {
+            self.keys.iter().flat_map(|key| [&key.certificate, &key.authority]).filter_map(|certificate| {
+                match certificate {
+                    CertificateReport::Shown(view) => Some(view),
+                    _ => None,
+                }
+            })
+        };
+        if shown().next().is_none() {
+            lines.push("  The card holds no certificate yet, or none any more.".into());
+        } else if shown().any(|view| view.practice) {
+            lines.push(format!("  {}", words::PRACTICE.text(language)));
+        } else {
+            lines.push(format!("  {}", words::REVOCATION_CLOSED.text(language)));
+        }
+    }
+}
+
+impl KeyReport {
+    fn is_locked(&self) -> bool {
+        matches!(self.secret, SecretReport::Locked)
+    }
+
+    fn lines(&self, kind: Kind, language: Language, lines: &mut Vec<String>) {
+        let secret = secrets::name(kind, self.key).text(language);
+        let state = match self.secret {
+            SecretReport::Ready { tries_left } => format!("{} {tries_left}", words::TRIES_LEFT.text(language)),
+            SecretReport::Locked => words::LOCKED.text(language).into(),
+            SecretReport::NotSet => "never set on this card".into(),
+            SecretReport::Uncounted => "the card does not count its tries".into(),
+        };
+        lines.push(format!("  {secret}: {state}"));
+        if self.is_locked() {
+            lines.push(format!("    {}", secrets::locked_sentence(kind, self.key).text(language)));
+        }
+        let name = match self.key {
+            Key::Authentication => words::CERT_AUTH,
+            Key::Signature => words::CERT_SIGN,
+        };
+        self.certificate.lines(name, self.key, language, lines);
+        self.authority.lines(words::CA, self.key, language, lines);
+        lines.extend(self.personal.iter().map(|(label, value)| format!("    {label}: {value}")));
+    }
+}
+
+impl CertificateReport {
+    fn lines(&self, name: Words, key: Key, language: Language, lines: &mut Vec<String>) {
+        let name = name.text(language);
+        match self {
+            CertificateReport::Shown(view) => {
+                let (from, to) =
+                    (view.not_before.get(..10).unwrap_or_default(), view.not_after.get(..10).unwrap_or_default());
+                let state = match view.period {
+                    "not-yet" => format!(" ({})", words::NOT_YET.text(language)),
+                    "over" => format!(" ({})", words::OVER.text(language)),
+                    _ => String::new(),
+                };
+                lines.push(format!("  {name}: {from} – {to}{state}"));
+                if let Some(generation) = view.generation {
+                    lines.push(format!("    has the fingerprint of JPKI's authority, generation {generation}"));
+                }
+            }
+            CertificateReport::Absent => lines.push(format!("  {name}: not on this card")),
+            CertificateReport::Guarded if key == Key::Signature => {
+                lines.push(format!("  {name}: behind its password; jpki status --sign asks for it"));
+            }
+            CertificateReport::Guarded => lines.push(format!("  {name}: behind its PIN")),
+            CertificateReport::Unreadable { reason } => lines.push(format!("  {name}: {reason}")),
+        }
+    }
+}
+
+fn kind_name<S: serde::Serializer>(kind: &Kind, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    serializer.serialize_str(match kind {
+        Kind::MyNumber => "mynumber",
+        Kind::Juki => "juki",
+        Kind::Android => "android",
+        Kind::Iphone => "ios",
+    })
+}
+
+fn key_name<S: serde::Serializer>(key: &Key, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    serializer.serialize_str(match key {
+        Key::Authentication => "authentication",
+        Key::Signature => "signature",
+    })
+}
