@@ -11,6 +11,7 @@ pub mod config;
 pub mod logging;
 pub mod secret;
 pub mod text;
+pub mod sys;
 pub mod tlv;
 pub mod transport;
 pub mod words;
