@@ -17,8 +17,7 @@ fn input_refuses_null_with_a_length_and_lengths_no_memory_has() {
         assert_eq!(In::new(bytes.as_ptr(), 3).unwrap().bytes(), bytes);
         assert!(In::new(null(), 0).unwrap().bytes().is_empty());
         assert!(In::new(bytes.as_ptr(), 0).unwrap().bytes().is_empty());
-        for (start, len) in [(null(), 1), (bytes.as_ptr(), CK_ULONG::MAX), (bytes.as_ptr(), CK_ULONG::MAX / 2 + 1)]
-        {
+        for (start, len) in [(null(), 1), (bytes.as_ptr(), CK_ULONG::MAX), (bytes.as_ptr(), CK_ULONG::MAX / 2 + 1)] {
             assert_eq!(In::new(start, len).err(), Some(Rv::ARGUMENTS_BAD));
         }
         assert!(In::optional(null(), 7).unwrap().is_none());
@@ -70,8 +69,7 @@ fn a_mechanism_whose_parameter_cannot_be_read_has_an_invalid_parameter() {
         unsafe { InRef::new(&mechanism) }.unwrap().unwrap().parts().map(|(type_, bytes)| (type_, bytes.len()))
     };
     let mut parameter = 0u8;
-    let wild =
-        CK_MECHANISM { mechanism: 1, pParameter: (&raw mut parameter).cast(), ulParameterLen: CK_ULONG::MAX };
+    let wild = CK_MECHANISM { mechanism: 1, pParameter: (&raw mut parameter).cast(), ulParameterLen: CK_ULONG::MAX };
     assert_eq!(parts(wild), Err(Rv::MECHANISM_PARAM_INVALID));
     let none = CK_MECHANISM { mechanism: 1, pParameter: null_mut(), ulParameterLen: 0 };
     assert_eq!(parts(none), Ok((1, 0)));
