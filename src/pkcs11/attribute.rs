@@ -22,8 +22,7 @@ use Fixed::{Empty, No, Number, Sensitive, Yes};
 type Row = (CK_ATTRIBUTE_TYPE, Fixed);
 
 /// Storage objects (§4.4): written by the municipal office and by nobody else.
-const STORAGE: &[Row] =
-    &[(CKA_TOKEN, Yes), (CKA_MODIFIABLE, No), (CKA_COPYABLE, No), (CKA_DESTROYABLE, No)];
+const STORAGE: &[Row] = &[(CKA_TOKEN, Yes), (CKA_MODIFIABLE, No), (CKA_COPYABLE, No), (CKA_DESTROYABLE, No)];
 
 /// X.509 certificates (§4.6.3). Trust is not the card's to give.
 const CERTIFICATE: &[Row] = &[
@@ -222,9 +221,12 @@ mod tests {
 
     #[test]
     fn no_table_has_an_attribute_twice_or_one_that_another_table_of_its_class_has() {
-        for tables in
-            [&[STORAGE, CERTIFICATE][..], &[STORAGE, KEY, PUBLIC_KEY], &[STORAGE, KEY, PRIVATE_KEY], &[STORAGE, PROFILE]]
-        {
+        for tables in [
+            &[STORAGE, CERTIFICATE][..],
+            &[STORAGE, KEY, PUBLIC_KEY],
+            &[STORAGE, KEY, PRIVATE_KEY],
+            &[STORAGE, PROFILE],
+        ] {
             let mut types: Vec<_> = tables.iter().copied().flatten().map(|(attribute, _)| *attribute).collect();
             let count = types.len();
             types.sort_unstable();

@@ -30,7 +30,10 @@ impl Module {
         seen.retain(|reader| !self.config.ignores(&reader.name));
         let mut slots = self.slots.lock();
         for number in slots.apply(&seen) {
-            log::info!("reader {number}: {}", if *slots.contents(number) == Contents::Nothing { "empty" } else { "card" });
+            log::info!(
+                "reader {number}: {}",
+                if *slots.contents(number) == Contents::Nothing { "empty" } else { "card" }
+            );
         }
         let mut known = self.known.write();
         for (number, name) in slots.names().enumerate().skip(known.len()) {

@@ -354,11 +354,6 @@ pub enum Answer<'v> {
 pub struct AttributesOut<'a>(Attributes<'a>);
 
 impl AttributesOut<'_> {
-    /// The types asked for, in the caller's order.
-    pub fn types(&self) -> impl ExactSizeIterator<Item = CK_ATTRIBUTE_TYPE> + '_ {
-        (0..self.0.count).map(|index| self.0.read(index).type_)
-    }
-
     /// Answers all of them by the five cases of PKCS#11 3.0 §5.7.5: one that fails does not keep the others from being
     /// answered. Where several fail, the return value is the first of the list below that applies.
     ///

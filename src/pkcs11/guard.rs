@@ -13,7 +13,11 @@ pub fn guard(name: &'static str, body: impl FnOnce() -> Result<()>) -> CK_RV {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let outside = panic::take_hook();
-        panic::set_hook(Box::new(move |info| if !keep_place(info) { outside(info) }));
+        panic::set_hook(Box::new(move |info| {
+            if !keep_place(info) {
+                outside(info)
+            }
+        }));
     });
 
     let before = INSIDE.replace(true);

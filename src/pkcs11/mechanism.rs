@@ -110,11 +110,6 @@ impl Parsed {
         if taken { Ok(Parsed(row)) } else { Err(Rv::MECHANISM_PARAM_INVALID) }
     }
 
-    /// Its type.
-    pub fn mechanism(self) -> CK_MECHANISM_TYPE {
-        self.0.mechanism
-    }
-
     /// Whether the card must be able to make PSS signatures.
     pub fn is_pss(self) -> bool {
         self.0.padding == Padding::Pss
@@ -145,11 +140,6 @@ impl Operation {
             Digest::Sha512 => Data::Digest(Box::new(sha2::Sha512::default())),
         };
         Operation { mechanism, data, parts: false }
-    }
-
-    /// The mechanism it was begun with.
-    pub fn mechanism(&self) -> Parsed {
-        self.mechanism
     }
 
     /// Whether it has had a part, after which only C_SignFinal or C_VerifyFinal may end it.

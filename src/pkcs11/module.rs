@@ -138,7 +138,10 @@ fn view(config: &Config) -> Tokens {
 impl Module {
     /// The module under this configuration, with the slots of the readers that are there now. Nothing is asked of a card.
     fn new(config: Config) -> Module {
-        logging::start(&config);
+        if let (Some(log), Some(user)) = (&config.log, sys::effective_user()) {
+            // A log that cannot be had must not keep the card from being used, and there is nowhere to say so.
+            let _ = logging::start(log, user, config.log_level);
+        }
         let view = view(&config);
         for note in config.notes.iter().chain(&config.malformed) {
             log::warn!("{note}");
@@ -156,12 +159,10 @@ impl Module {
 
     fn with_readers(config: Config, view: Tokens, readers: Box<dyn Readers>) -> Module {
         // 32 bytes of CK_INFO are all a program shows its user.
-        let description = if config.malformed.is_some() { "JPKI (bad configuration: see log)" } else { "JPKI card module" };
+        let description =
+            if config.malformed.is_some() { "JPKI (bad configuration: see log)" } else { "JPKI card module" };
         Module {
-            card_options: card::Options {
-                extended_read: config.extended_read,
-                state_dir: config.state_dir.clone(),
-            },
+            card_options: card::Options { extended_read: config.extended_read, state_dir: config.state_dir.clone() },
             config,
             description: description.to_owned(),
             readers,
@@ -213,7 +214,6 @@ impl Module {
             }
         }
         log::info!("finalised");
-        logging::flush();
     }
 
     /// The slot with this id.

@@ -155,11 +155,7 @@ impl Module {
     }
 
     /// C_CreateObject: nothing can be put on the card, and this module keeps nothing beside it.
-    pub(crate) fn create_object(
-        &self,
-        handle: CK_SESSION_HANDLE,
-        template: &Template<'_>,
-    ) -> Result<CK_OBJECT_HANDLE> {
+    pub(crate) fn create_object(&self, handle: CK_SESSION_HANDLE, template: &Template<'_>) -> Result<CK_OBJECT_HANDLE> {
         let session = self.session(handle)?;
         let on_token = template.value(CKA_TOKEN).is_some_and(|value| value == [CK_TRUE]);
         Err(if on_token && !session.read_write { Rv::SESSION_READ_ONLY } else { Rv::FUNCTION_NOT_SUPPORTED })
@@ -216,8 +212,8 @@ impl Module {
         };
         let object = Object::ALL.get(ordinal as usize).copied().ok_or(Rv::OBJECT_HANDLE_INVALID)?;
         let facts = self.facts(present, object)?;
-        let fits = object.is_private(facts.key) == is_private
-            && object.belongs_to(present.identity.kind(), session.slot.key);
+        let fits =
+            object.is_private(facts.key) == is_private && object.belongs_to(present.identity.kind(), session.slot.key);
         if fits { Ok(object) } else { Err(Rv::OBJECT_HANDLE_INVALID) }
     }
 

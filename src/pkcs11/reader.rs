@@ -1,7 +1,7 @@
 //! A reader as the module uses it: its connection to the card, behind the one lock that is held while a card is talked
 //! to, and the tokens of its two slots.
 
-use super::slots::{Epoch, Slot};
+use super::slots::Epoch;
 use super::token::Token;
 use crate::card::{Card, Key};
 use parking_lot::Mutex;
@@ -24,13 +24,12 @@ pub(super) struct Connection {
 
 impl Reader {
     pub(super) fn new(number: usize, name: &str) -> Reader {
-        let token = |key| Token::new(Slot { reader: number, key });
         Reader {
             number,
             name: name.to_owned(),
             connection: Mutex::new(None),
-            authentication: token(Key::Authentication),
-            signature: token(Key::Signature),
+            authentication: Token::new(),
+            signature: Token::new(),
         }
     }
 

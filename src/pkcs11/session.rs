@@ -66,12 +66,7 @@ impl Module {
         let Present { epoch, .. } = self.token(slot)?;
         let mut sessions = self.sessions.lock();
         sessions.purge(slot.reader, epoch);
-        Ok(sessions.add(Session {
-            slot,
-            epoch,
-            read_write: flags & CKF_RW_SESSION != 0,
-            operations: Mutex::default(),
-        }))
+        Ok(sessions.add(Session { slot, epoch, read_write: flags & CKF_RW_SESSION != 0, operations: Mutex::default() }))
     }
 
     /// C_CloseSession; the last one to close ends the login (§5.6.2).

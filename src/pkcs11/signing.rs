@@ -6,14 +6,14 @@
 
 use super::cards::{Present, refusal};
 use super::ffi::{OutBuf, Room};
-use super::mechanism::{self, CardInput, Check, Operation, Parsed};
+use super::mechanism::{CardInput, Operation, Parsed, SALT_LEN};
 use super::module::Module;
 use super::object::Object;
 use super::rv::{Result, Rv};
 use super::session::Session;
 use super::token::State;
+use super::verify::PublicKey;
 use crate::card::{self, Application, File, Key, Scheme, Tries};
-use crate::cert::{Certificate, RsaKey};
 use crate::secret::Pin;
 use crate::sys::LockedBytes;
 use cryptoki_sys::*;
@@ -22,7 +22,7 @@ use std::sync::Arc;
 /// A signing operation.
 pub(super) struct Signing {
     operation: Operation,
-    key: RsaKey,
+    key: PublicKey,
     /// Whether it waits for a password of its own (CKA_ALWAYS_AUTHENTICATE).
     wants_password: bool,
 }
@@ -30,7 +30,7 @@ pub(super) struct Signing {
 /// A verifying operation, in software.
 pub(super) struct Verifying {
     operation: Operation,
-    key: RsaKey,
+    key: PublicKey,
 }
 
 impl Signing {
@@ -46,18 +46,13 @@ impl Signing {
 
     /// Bytes of the signature.
     fn signature_len(&self) -> usize {
-        self.key.modulus().len()
+        self.key.modulus_len()
     }
 }
 
 impl Module {
     /// C_SignInit.
-    pub(crate) fn sign_init(
-        &self,
-        handle: CK_SESSION_HANDLE,
-        mechanism: Parsed,
-        key: CK_OBJECT_HANDLE,
-    ) -> Result<()> {
+    pub(crate) fn sign_init(&self, handle: CK_SESSION_HANDLE, mechanism: Parsed, key: CK_OBJECT_HANDLE) -> Result<()> {
         let session = self.session(handle)?;
         let mut operations = session.operations.lock();
         if operations.sign.is_some() {
@@ -122,7 +117,7 @@ impl Module {
             }
             operation.update(data)?;
         }
-        let input = operation.finish(key.modulus().len())?;
+        let input = operation.finish(key.modulus_len())?;
         self.end_if_over(session.slot, session.epoch);
         out.write(&self.sign_on_card(&session, &key, wants_password, &input)?)
     }
@@ -188,8 +183,8 @@ impl Module {
             }
             operation.update(data)?;
         }
-        let input = operation.finish(key.modulus().len())?;
-        mechanism::verify(key.modulus(), key.exponent(), &input, signature)
+        let input = operation.finish(key.modulus_len())?;
+        key.verify(&input, signature)
     }
 
     /// The key behind a handle of this class.
@@ -197,7 +192,7 @@ impl Module {
     /// # Errors
     /// CKR_KEY_HANDLE_INVALID, also for a private key's whose login is over. CKR_KEY_FUNCTION_NOT_PERMITTED: the handle of
     /// the other class.
-    fn key(&self, session: &Session, class: Object, handle: CK_OBJECT_HANDLE) -> Result<(Present, RsaKey)> {
+    fn key(&self, session: &Session, class: Object, handle: CK_OBJECT_HANDLE) -> Result<(Present, PublicKey)> {
         let present = self.of_session(session)?;
         let object = self.object(session, &present, handle).map_err(|error| match error {
             Rv::OBJECT_HANDLE_INVALID => Rv::KEY_HANDLE_INVALID,
@@ -210,6 +205,7 @@ impl Module {
         }
         let certificate = self.certificate(&present, File::Holder(session.slot.key))?.ok_or(Rv::KEY_HANDLE_INVALID)?;
         let key = certificate.rsa_key().map_err(|_| Rv::KEY_HANDLE_INVALID)?;
+        let key = PublicKey::new(key.modulus(), key.exponent()).ok_or(Rv::KEY_HANDLE_INVALID)?;
         Ok((present, key))
     }
 
@@ -222,7 +218,7 @@ impl Module {
     fn sign_on_card(
         &self,
         session: &Session,
-        key: &RsaKey,
+        key: &PublicKey,
         wants_password: bool,
         input: &CardInput,
     ) -> Result<Vec<u8>> {
@@ -287,25 +283,26 @@ impl Module {
         }
     }
 
-    fn is_sound(&self, key: &RsaKey, input: &CardInput, signature: &[u8]) -> bool {
-        match mechanism::check(key.modulus(), key.exponent(), input, signature) {
-            Check::Sound => true,
-            Check::OtherSalt(len) => {
-                log::warn!("the card's PSS signature has a salt of {len} bytes, not {}", mechanism::SALT_LEN);
-                false
-            }
-            Check::Unsound => {
-                log::warn!("the card's signature does not fit its certificate");
-                false
-            }
+    fn is_sound(&self, key: &PublicKey, input: &CardInput, signature: &[u8]) -> bool {
+        if key.verify(input, signature).is_ok() {
+            return true;
         }
+        let other_salt = match input {
+            CardInput::Pss { hash } => key.salt_len(hash, signature),
+            CardInput::Pkcs1 { .. } => None,
+        };
+        match other_salt {
+            Some(len) => log::warn!("the card's PSS signature has a salt of {len} bytes, not {SALT_LEN}"),
+            None => log::warn!("the card's signature does not fit its certificate"),
+        }
+        false
     }
 
     /// Whether the certificate on the card is still the one whose key was checked against; if not, the card was renewed
     /// under our hands, and everything known of it is over.
     fn expect_same_certificate(&self, present: &Present) -> Result<()> {
         let file = File::Holder(present.slot.key);
-        let known: Option<Arc<Certificate>> = self.certificate(present, file)?;
+        let known = self.certificate(present, file)?;
         let head = match self.with_card(&present.reader, present.epoch, |card| card.certificate_head(file))? {
             Ok(head) => head.unwrap_or_default(),
             Err(error) if error.is_not_verified() => {
@@ -314,7 +311,8 @@ impl Module {
             }
             Err(error) => return Err(refusal(&error)),
         };
-        if known.is_some_and(|known| known.der().iter().zip(&head).all(|(known, read)| known == read) && !head.is_empty())
+        if known
+            .is_some_and(|known| known.der().iter().zip(&head).all(|(known, read)| known == read) && !head.is_empty())
         {
             return Ok(());
         }

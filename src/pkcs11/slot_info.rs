@@ -1,11 +1,10 @@
 //! What is said about slots, tokens and mechanisms (PKCS#11 3.0 §5.5).
 
-use super::cards::Present;
 use super::ffi::padded;
 use super::mechanism;
 use super::module::Module;
 use super::rv::{Result, Rv};
-use super::slots::{Identity, Slot};
+use super::slots::Identity;
 use crate::card::{Key, Kind, Tries};
 use crate::secret::{self, Form};
 use crate::text;
@@ -40,7 +39,7 @@ impl Module {
         };
         let reader = self.reader(slot)?;
         Ok(CK_SLOT_INFO {
-            slotDescription: padded(&text::printable(&reader.name)),
+            slotDescription: padded(&text::sanitise(&reader.name)),
             manufacturerID: padded(MANUFACTURER),
             flags: CKF_REMOVABLE_DEVICE | CKF_HW_SLOT | present,
             hardwareVersion: CK_VERSION { major: 0, minor: 0 },
@@ -91,16 +90,17 @@ impl Module {
     /// C_GetMechanismList.
     pub(crate) fn mechanisms(&self, id: CK_SLOT_ID) -> Result<Vec<CK_MECHANISM_TYPE>> {
         let present = self.token(self.slot(id)?)?;
-        let pss = self.offers_pss(&present);
-        Ok(mechanism::offered(pss).map(|row| row.mechanism).collect())
+        Ok(mechanism::list(self.offers_pss(&present)))
     }
 
     /// C_GetMechanismInfo.
     pub(crate) fn mechanism_info(&self, id: CK_SLOT_ID, mechanism: CK_MECHANISM_TYPE) -> Result<CK_MECHANISM_INFO> {
         let present = self.token(self.slot(id)?)?;
         let bits = CK_ULONG::from(present.identity.profile.modulus_bits);
-        let row = mechanism::offered(self.offers_pss(&present)).find(|row| row.mechanism == mechanism);
-        Ok(row.ok_or(Rv::MECHANISM_INVALID)?.info(bits, bits))
+        if !mechanism::list(self.offers_pss(&present)).contains(&mechanism) {
+            return Err(Rv::MECHANISM_INVALID);
+        }
+        mechanism::info(mechanism, bits, bits)
     }
 
     /// C_* functions that this module does not offer still want a slot that exists.

@@ -4,7 +4,7 @@
 use super::login_lock::LoginLock;
 use super::refusals::Refusals;
 use super::rv::{Result, Rv};
-use super::slots::{Epoch, Slot};
+use super::slots::Epoch;
 use crate::card::File;
 use crate::cert::Certificate;
 use crate::sys::LockedBytes;
@@ -15,7 +15,6 @@ use std::time::{Duration, Instant};
 
 /// One key of whatever card lies in a reader.
 pub(super) struct Token {
-    pub(super) slot: Slot,
     state: Mutex<State>,
 }
 
@@ -68,8 +67,8 @@ impl Handles {
 }
 
 impl Token {
-    pub(super) fn new(slot: Slot) -> Token {
-        Token { slot, state: Mutex::new(State::new(Epoch::default())) }
+    pub(super) fn new() -> Token {
+        Token { state: Mutex::new(State::new(Epoch::default())) }
     }
 
     /// Looks at the state, or changes it. What an older card left behind is gone by then.
@@ -90,14 +89,7 @@ impl Token {
 
 impl State {
     fn new(epoch: Epoch) -> State {
-        State {
-            epoch,
-            login: None,
-            holder: None,
-            authority: None,
-            handles: Handles::new(),
-            refusals: Refusals::new(),
-        }
+        State { epoch, login: None, holder: None, authority: None, handles: Handles::new(), refusals: Refusals::new() }
     }
 
     /// Whether somebody is logged in, and not for longer than `max_login`.
@@ -163,7 +155,6 @@ impl Login {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::card::Key;
     use crate::pkcs11::slots::Slots;
     use crate::transport::ReaderState;
 
@@ -179,7 +170,7 @@ mod tests {
     #[test]
     fn a_login_and_its_handles_end_with_the_card() {
         let (first, second) = epochs();
-        let token = Token::new(Slot { reader: 0, key: Key::Authentication });
+        let token = Token::new();
         token.with(first, |state| state.begin(None, None)).unwrap();
         let (public, private) =
             token.with(first, |state| (state.public_handles(), state.private_handles(None).unwrap())).unwrap();
@@ -197,7 +188,7 @@ mod tests {
     #[test]
     fn handles_of_private_objects_stay_dead_after_another_login() {
         let (epoch, _) = epochs();
-        let token = Token::new(Slot { reader: 0, key: Key::Signature });
+        let token = Token::new();
         token
             .with(epoch, |state| {
                 state.begin(None, None);
@@ -212,7 +203,7 @@ mod tests {
     #[test]
     fn a_login_ends_by_itself_after_max_login() {
         let (epoch, _) = epochs();
-        let token = Token::new(Slot { reader: 0, key: Key::Authentication });
+        let token = Token::new();
         token
             .with(epoch, |state| {
                 state.begin(None, None);

@@ -1,0 +1,30 @@
+//! The PKCS#11 module: from the symbols a program loads to a signature.
+//!
+//! C_Sign's way: a row of [`table`] → [`entry`] behind its [`guard`] → [`ffi`] turns pointers into slices → the
+//! [`module`] of this process → [`session`] and [`signing`] settle the length and take the operation → [`cards`] holds
+//! the reader → [`crate::card::Card::sign`] → [`verify`] checks what came back → `ffi` writes it.
+
+#![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![cfg_attr(test, allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+mod attribute;
+mod cards;
+mod entry;
+mod events;
+mod ffi;
+mod guard;
+mod login;
+mod login_lock;
+mod mechanism;
+mod module;
+mod object;
+mod reader;
+mod refusals;
+mod rv;
+mod session;
+mod signing;
+mod slot_info;
+mod slots;
+mod table;
+mod token;
+mod verify;
