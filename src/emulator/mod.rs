@@ -1,7 +1,8 @@
 //! The practice card: a card for rehearsal and for every test, as a reader sees one.
 //!
 //! [`card::PracticeCard`] is the card: what it keeps is an [`image::Image`] in a file ([`store`]), what it does is its
-//! `applet`, and where real cards differ or are not known it has [`switches`]. [`issue`] makes images, with certificates of a practice [`authority`]. A card is used through a reader: the
+//! `applet`, and where real cards differ or are not known it has [`switches`]. [`foreign`] has cards that are none of
+//! ours. [`issue`] makes images, with certificates of a practice [`authority`]. A card is used through a reader: the
 //! in-process one of [`local`], or a real PC/SC service.
 //!
 //! Nothing here imports the card layer or the module: that the two sides agree on a constant is worth something only if
@@ -12,14 +13,17 @@ pub mod authority;
 pub mod card;
 pub mod certificate;
 pub mod date;
+pub mod foreign;
 pub mod image;
 pub mod issue;
+pub mod local;
 pub mod resident;
 pub mod seed;
 pub mod store;
 pub mod switches;
 
 pub use card::PracticeCard;
+pub use local::PracticeReaders;
 
 pub mod vpcd;
 
