@@ -145,14 +145,17 @@ impl Command {
 }
 
 impl fmt::Debug for Command {
-    /// The header, the lengths and the data, with a secret's bytes masked.
+    /// The header, what is selected, and otherwise lengths only: data may be a secret, or what a person signs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:02X} {:02X} {:02X} {:02X}", self.cla, self.ins, self.p1, self.p2)?;
         if self.is_secret() {
             // Not even the length: a signature password's is worth something.
             f.write_str(" [secret]")?;
+        } else if self.ins == SELECT {
+            write!(f, " {}", Hex(&self.data))?;
         } else if !self.data.is_empty() {
-            write!(f, " [{}] {}", self.data.len(), Hex(&self.data))?;
+            // What is signed may be the person's own words.
+            write!(f, " [{}]", self.data.len())?;
         }
         match self.le {
             Some(le) => write!(f, " Le={le}"),
@@ -340,6 +343,13 @@ mod tests {
             assert!(!shown.contains("31323334") && !shown.contains('4'.to_string().repeat(2).as_str()), "{shown}");
             assert!(shown.ends_with("[secret]"), "{shown}");
         }
+    }
+
+    #[test]
+    fn no_display_shows_what_is_signed() {
+        let command = Command::new(0x80, COMPUTE_DIGITAL_SIGNATURE, 0, 0x97).data(b"a private letter").le(256);
+        assert_eq!(format!("{command:?}"), "80 2A 00 97 [16] Le=256");
+        assert_eq!(format!("{:?}", Command::new(0, SELECT, 2, 0x0C).data(&[0, 0x1B])), "00 A4 02 0C 001B");
     }
 
     #[test]

@@ -18,7 +18,7 @@ fn readers() -> PcscReaders {
 }
 
 /// How often the scripted card was powered up and reset.
-fn power_ups_and_resets(link: &mut dyn Link) -> (u8, u8) {
+fn power_ups_and_resets(link: &mut (dyn Link + 'static)) -> (u8, u8) {
     let answer = Transaction::begin(link).unwrap().transmit(&[0, 0xCA, 0, 0]).unwrap();
     let [power_ups, resets, 0x90, 0x00] = answer[..] else { panic!("{answer:02X?}") };
     (power_ups, resets)

@@ -446,4 +446,6 @@ fn to_ulong(length: usize) -> CK_ULONG {
 }
 
 #[cfg(test)]
+pub mod testing;
+#[cfg(test)]
 mod tests;

@@ -26,5 +26,7 @@ mod signing;
 mod slot_info;
 mod slots;
 mod table;
+#[cfg(all(test, feature = "practice"))]
+mod tests;
 mod token;
 mod verify;

@@ -148,20 +148,15 @@ impl Module {
         }
         log::info!("initialised: shows {view:?}");
         let readers = readers::open(&config);
-        let module = Module::with_readers(config, view, readers);
-        module.look();
-        let mut slots = module.slots.lock();
-        slots.join();
-        slots.settle();
-        drop(slots);
-        module
+        Module::over(config, view, readers)
     }
 
-    fn with_readers(config: Config, view: Tokens, readers: Box<dyn Readers>) -> Module {
+    /// The module over these readers, showing the tokens of this view.
+    pub(super) fn over(config: Config, view: Tokens, readers: Box<dyn Readers>) -> Module {
         // 32 bytes of CK_INFO are all a program shows its user.
         let description =
-            if config.malformed.is_some() { "JPKI (bad configuration: see log)" } else { "JPKI card module" };
-        Module {
+            if config.malformed.is_some() { "JPKI: bad configuration, see log" } else { "JPKI card module" };
+        let module = Module {
             card_options: card::Options { extended_read: config.extended_read, state_dir: config.state_dir.clone() },
             config,
             description: description.to_owned(),
@@ -173,7 +168,13 @@ impl Module {
             waiters: Mutex::default(),
             closing: Mutex::new(false),
             closed: Condvar::new(),
-        }
+        };
+        module.look();
+        let mut slots = module.slots.lock();
+        slots.join();
+        slots.settle();
+        drop(slots);
+        module
     }
 
     /// For `CK_INFO.libraryDescription`: that the configuration could not be understood, if so.
@@ -194,7 +195,7 @@ impl Module {
         }
     }
 
-    fn close(&self) {
+    pub(super) fn close(&self) {
         *self.closing.lock() = true;
         self.closed.notify_all();
         for waiter in self.waiters.lock().iter().filter_map(Weak::upgrade) {
@@ -203,7 +204,7 @@ impl Module {
     }
 
     /// Logs out and disconnects, explicitly: nothing of this may be left to a `Drop`, which may run in a forked child.
-    fn disconnect(&self) {
+    pub(super) fn disconnect(&self) {
         for reader in self.known.read().clone() {
             self.end_all_logins(&reader);
             // A call that never came back may hold its reader; everybody else's is closed.

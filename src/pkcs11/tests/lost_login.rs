@@ -1,0 +1,217 @@
+//! Logins that the card has lost, and logins that must end there.
+
+use super::*;
+use crate::emulator::local::Incident;
+
+/// A ground with the authentication token logged in and its certificate read.
+fn logged_in(change: impl FnOnce(&mut Config)) -> (Ground, CK_SESSION_HANDLE) {
+    let ground = Ground::set(Tokens::Both, vec![Box::new(card(&MY_NUMBER))], change);
+    let session = ground.session(AUTH);
+    ground.flags(AUTH);
+    ground.login(session, PIN).unwrap();
+    ground.sign(session, b"first").unwrap();
+    (ground, session)
+}
+
+#[test]
+fn after_a_rivals_logout_an_authentication_signature_costs_five_more_apdus_and_no_prompt() {
+    let (ground, session) = logged_in(|_| {});
+    let key = ground.key(session);
+    for leave in [vec![SELECT_ISD], vec![SELECT_ISD, SELECT_JPKI]] {
+        leave.iter().for_each(|command| assert_eq!(ground.rival(command), Sw::OK));
+        ground.module.sign_init(session, sha256_pkcs1(), key).unwrap();
+        let (count, result) = ground.apdus(|| output(Some(512), |out| ground.module.sign(session, b"x", out)));
+        assert_eq!((count, result.unwrap().len()), (6, 256));
+    }
+}
+
+#[test]
+fn after_a_rivals_reset_a_signature_costs_one_more_apdu() {
+    let (ground, session) = logged_in(|_| {});
+    ground.readers.reset(READER);
+    let (count, result) = ground.apdus(|| ground.sign(session, b"x"));
+    assert_eq!((count, result.unwrap().len()), (2, 256));
+}
+
+#[test]
+fn after_a_rivals_selection_of_a_file_a_signature_is_still_by_the_right_key() {
+    let (ground, session) = logged_in(|_| {});
+    assert_eq!(ground.rival("00A4020C02001A"), Sw::OK);
+    assert_eq!(ground.apdus(|| ground.sign(session, b"x").unwrap().len()), (1, 256));
+}
+
+#[test]
+fn the_held_pin_is_not_presented_if_somebody_mistyped_it_since() {
+    let (ground, session) = logged_in(|_| {});
+    ground.rival(SELECT_ISD);
+    ground.rival(SELECT_JPKI);
+    assert_eq!(ground.rival("002000980439393939").tries_left(), Some(2));
+    let verifies = ground.readers.verifies();
+    assert_eq!(ground.sign(session, b"x"), Err(Rv::USER_NOT_LOGGED_IN));
+    assert_eq!(ground.readers.verifies(), verifies);
+}
+
+#[test]
+fn the_held_pin_is_not_presented_to_a_card_whose_token_information_differs() {
+    let (ground, session) = logged_in(|_| {});
+    ground.rival(SELECT_ISD);
+    ground.readers.on_command(READER, |command| {
+        if (command.ins, command.p1) == (crate::apdu::READ_BINARY, 0x86) {
+            let mut file = [b' '; 162];
+            file[..15].copy_from_slice(b"JPKIAPICCTOKEN2");
+            file[160..].copy_from_slice(&[0x90, 0x00]);
+            return Incident::Answer(file.to_vec());
+        }
+        Incident::None
+    });
+    let verifies = ground.readers.verifies();
+    assert_eq!(ground.sign(session, b"x"), Err(Rv::USER_NOT_LOGGED_IN));
+    assert_eq!(ground.readers.verifies(), verifies);
+}
+
+#[test]
+fn the_held_pin_is_presented_at_most_once_a_signature() {
+    let (ground, session) = logged_in(|_| {});
+    let isd = hex(SELECT_ISD);
+    // The rival is there again before every signature command.
+    ground.readers.on_command(READER, move |command| {
+        if command.ins == crate::apdu::COMPUTE_DIGITAL_SIGNATURE {
+            Incident::Rival(vec![isd.clone()])
+        } else {
+            Incident::None
+        }
+    });
+    let verifies = ground.readers.verifies();
+    assert!(ground.sign(session, b"x").is_err());
+    assert!(ground.readers.verifies() <= verifies + 1);
+}
+
+#[test]
+fn without_hold_pin_a_lost_login_makes_the_token_public_before_the_call_returns() {
+    let (ground, session) = logged_in(|config| config.hold_pin = false);
+    let key = ground.key(session);
+    let (public, verifies) = (ground.class(session, CKO_CERTIFICATE), ground.readers.verifies());
+    ground.rival(SELECT_ISD);
+    assert_eq!(ground.sign(session, b"x"), Err(Rv::USER_NOT_LOGGED_IN));
+    assert_eq!(ground.state(session), CKS_RW_PUBLIC_SESSION);
+    assert_eq!(ground.attribute(session, key, CKA_CLASS), Err(Rv::OBJECT_HANDLE_INVALID));
+    assert_eq!(ground.class(session, CKO_CERTIFICATE), public, "public objects keep their handles");
+    assert_eq!(ground.readers.verifies(), verifies);
+    ground.login(session, PIN).unwrap();
+    assert_eq!(ground.readers.verifies(), verifies + 1, "the next login presents the secret");
+    assert_eq!(ground.attribute(session, key, CKA_CLASS), Err(Rv::OBJECT_HANDLE_INVALID), "old handles stay dead");
+    ground.sign(session, b"x").unwrap();
+}
+
+#[test]
+fn the_signature_password_is_never_presented_again() {
+    let ground = Ground::new(card(&MY_NUMBER));
+    let session = ground.session(SIGN);
+    ground.login(session, PASSWORD).unwrap();
+    ground.sign(session, b"x").unwrap();
+    ground.rival(SELECT_ISD);
+    assert_eq!(ground.sign(session, b"x"), Err(Rv::USER_NOT_LOGGED_IN));
+    assert_eq!(ground.state(session), CKS_RW_PUBLIC_SESSION);
+    assert_eq!(ground.readers.verifies(), 1);
+}
+
+#[test]
+fn a_signature_certificate_that_can_no_longer_be_read_makes_the_token_public() {
+    let ground = Ground::new(card(&MY_NUMBER));
+    let session = ground.session(SIGN);
+    ground.login(session, PASSWORD).unwrap();
+    ground.rival(SELECT_ISD);
+    assert!(ground.class(session, CKO_PRIVATE_KEY).is_empty());
+    assert_eq!(ground.state(session), CKS_RW_PUBLIC_SESSION);
+}
+
+/// What another program gets from the card with this key, without a secret.
+fn rival_signs(ground: &Ground, key: &str) -> Sw {
+    ground.rival(SELECT_JPKI);
+    ground.rival(&format!("802A00{key}020102 00").replace(' ', ""))
+}
+
+#[test]
+fn after_logout_nobody_signs_without_the_secret() {
+    for end in ["C_Logout", "C_CloseSession", "C_CloseAllSessions", "C_Finalize"] {
+        let (ground, session) = logged_in(|_| {});
+        assert_eq!(rival_signs(&ground, "97"), Sw::OK, "while logged in the card signs for everybody");
+        match end {
+            "C_Logout" => ground.module.logout(session).unwrap(),
+            "C_CloseSession" => ground.module.close_session(session).unwrap(),
+            "C_CloseAllSessions" => ground.module.close_all_sessions(AUTH).unwrap(),
+            _ => ground.module.disconnect(),
+        }
+        assert_eq!(rival_signs(&ground, "97"), Sw::NOT_VERIFIED, "{end}");
+    }
+}
+
+#[test]
+fn a_logout_does_not_end_the_other_tokens_login() {
+    let (ground, auth) = logged_in(|_| {});
+    let sign = ground.session(SIGN);
+    ground.login(sign, PASSWORD).unwrap();
+    ground.module.logout(auth).unwrap();
+    assert_eq!(ground.sign(sign, b"x").unwrap().len(), 256);
+    assert_eq!(ground.state(auth), CKS_RW_PUBLIC_SESSION);
+    ground.module.logout(sign).unwrap();
+    assert_eq!(rival_signs(&ground, "97"), Sw::NOT_VERIFIED, "the last one logs out both");
+    assert_eq!(rival_signs(&ground, "9A"), Sw::NOT_VERIFIED);
+}
+
+#[test]
+fn without_a_runtime_directory_the_other_tokens_login_counts_all_the_same() {
+    let (ground, auth) = logged_in(|config| config.runtime_dir = None);
+    let sign = ground.session(SIGN);
+    ground.login(sign, PASSWORD).unwrap();
+    ground.module.logout(auth).unwrap();
+    ground.sign(sign, b"x").unwrap();
+    ground.module.logout(sign).unwrap();
+    assert_eq!(rival_signs(&ground, "9A"), Sw::NOT_VERIFIED);
+}
+
+#[test]
+fn of_two_processes_the_first_logout_does_not_end_the_others_login_and_the_last_ends_the_cards() {
+    let (ground, first) = logged_in(|_| {});
+    let module = Module::over(ground.module.config.clone(), Tokens::Both, Box::new(ground.readers.clone()));
+    let second = module.open_session(AUTH, CKF_SERIAL_SESSION).unwrap();
+    module.login(second, CKU_USER, Some(PIN)).unwrap();
+    ground.module.logout(first).unwrap();
+    assert_eq!(rival_signs(&ground, "97"), Sw::OK, "the other process is still logged in");
+    module.logout(second).unwrap();
+    assert_eq!(rival_signs(&ground, "97"), Sw::NOT_VERIFIED);
+}
+
+#[test]
+fn a_card_that_refuses_the_issuer_security_domain_is_logged_out_by_another_application_or_without_power() {
+    let ground = Ground::new(with(&MY_NUMBER, |switches| switches.isd = false));
+    let session = ground.session(AUTH);
+    ground.login(session, PIN).unwrap();
+    ground.module.logout(session).unwrap();
+    assert_eq!(rival_signs(&ground, "97"), Sw::NOT_VERIFIED);
+
+    let ground = Ground::new(card(&MY_NUMBER));
+    let session = ground.session(AUTH);
+    ground.login(session, PIN).unwrap();
+    ground.readers.on_command(READER, |command| {
+        let others = command.ins == crate::apdu::SELECT && command.data.as_slice() != hex("D392F000260100000001");
+        if others { Incident::Answer(vec![0x6A, 0x82]) } else { Incident::None }
+    });
+    ground.module.logout(session).unwrap();
+    assert_eq!(ground.readers.rival(READER, &hex(SELECT_JPKI)), None, "the card is without power");
+    ground.login(session, PIN).unwrap();
+}
+
+#[test]
+fn max_login_ends_an_old_login() {
+    let (ground, session) = logged_in(|config| config.max_login = Some(Duration::from_secs(3600)));
+    assert_eq!(ground.state(session), CKS_RW_USER_FUNCTIONS);
+    let ground = Ground::set(Tokens::Both, vec![Box::new(card(&MY_NUMBER))], |config| {
+        config.max_login = Some(Duration::ZERO);
+    });
+    let session = ground.session(AUTH);
+    ground.login(session, PIN).unwrap();
+    assert_eq!(ground.state(session), CKS_RW_PUBLIC_SESSION);
+    assert_eq!(ground.module.logout(session), Err(Rv::USER_NOT_LOGGED_IN));
+    assert_eq!(rival_signs(&ground, "97"), Sw::NOT_VERIFIED, "the card was told");
+}
