@@ -3,8 +3,8 @@
 /// Most characters of an address in a certificate (`card.md` §5.3).
 pub const LONGEST_ADDRESS: usize = 200;
 
-/// The person whose name, address, date of birth and sex the signature certificate states.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The person whose name, address, date of birth and sex the signature certificate states. Nothing prints one.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Resident {
     /// Family and given name, with a full-width space between them. Latin letters are as good.
     pub name: Written,
@@ -69,7 +69,7 @@ impl Resident {
 
 /// Text of a certificate, and which of its characters stand for others: the certificate has a character of JIS X 0208
 /// where the register has one outside it, and says so by a digit for each character.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Written {
     /// As the certificate has it.
     pub text: String,
@@ -91,7 +91,7 @@ impl From<&str> for Written {
 }
 
 /// A date of birth as registers have it: an era with a Gregorian year; what is not known is 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Birth {
     /// Era.
     pub era: Era,

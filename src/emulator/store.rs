@@ -222,6 +222,9 @@ pub enum ImageError {
     /// A key in it cannot be read.
     #[error("{} holds no usable {} key; make a new card with: jpki card new", .0.display(), .1)]
     Key(PathBuf, &'static str),
+    /// There is no such file.
+    #[error("there is no practice card in {}; make one with: jpki card new", .0.display())]
+    Missing(PathBuf),
     /// The system refuses.
     #[error("cannot use {}: {}", .0.display(), .1)]
     Io(PathBuf, #[source] io::Error),
@@ -229,6 +232,9 @@ pub enum ImageError {
 
 impl ImageError {
     fn io(path: &Path) -> impl FnOnce(io::Error) -> ImageError + use<'_> {
-        move |error| ImageError::Io(path.to_owned(), error)
+        move |error| match error.kind() {
+            io::ErrorKind::NotFound => ImageError::Missing(path.to_owned()),
+            _ => ImageError::Io(path.to_owned(), error),
+        }
     }
 }

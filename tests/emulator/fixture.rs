@@ -27,7 +27,7 @@ pub fn image(kind: Kind) -> Image {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{kind}-{stamp}.toml"));
     let store = match Store::open(&path) {
         Ok(store) => store,
-        Err(ImageError::Io(..)) => {
+        Err(ImageError::Missing(_)) => {
             let switches = Switches { first_command_fails: false, ..Switches::default() };
             let made = issue::personalise(&Order { switches, ..order(kind) }).unwrap();
             match Store::create(&path, &made) {

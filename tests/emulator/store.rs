@@ -1,1 +1,192 @@
-//! (next)
+//! The card file: private, whole, and counting across processes.
+
+use crate::fixture::{directory, image, send};
+use jpki_pkcs11::emulator::image::Kind;
+use jpki_pkcs11::emulator::store::{ImageError, Store, Update};
+use jpki_pkcs11::emulator::{Device, PracticeCard};
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+const JPKI: &str = "00A4040C0AD392F000260100000001";
+const WRONG: &str = "0020009B06303030303030";
+const RIGHT: &str = "0020009B06414243313233";
+const QUERY: &str = "0020009B";
+
+fn new_card(name: &str) -> (PathBuf, PathBuf) {
+    let directory = directory(name);
+    let path = directory.join("card.toml");
+    PracticeCard::create(&path, &image(Kind::Juki)).unwrap();
+    (directory, path)
+}
+
+fn opened(path: &Path) -> PracticeCard {
+    let mut card = PracticeCard::open(path).unwrap();
+    card.power_on();
+    assert_eq!(send(&mut card, JPKI), "9000");
+    card
+}
+
+#[test]
+fn a_card_file_is_private_and_alone() {
+    let (directory, path) = new_card("private");
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(send(&mut opened(&path), WRONG), "63C4");
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(fs::read_dir(directory).unwrap().count(), 1, "something was left behind");
+}
+
+#[test]
+fn a_file_open_to_others_is_refused_with_the_remedy() {
+    for mode in [0o640, 0o604, 0o660] {
+        let (_, path) = new_card("open");
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        let error = PracticeCard::open(&path).unwrap_err();
+        assert!(matches!(error, ImageError::Exposed(_)) && error.to_string().contains("chmod 600"), "{error}");
+    }
+}
+
+#[test]
+fn a_card_never_takes_the_place_of_another_file() {
+    let (directory, path) = new_card("twice");
+    let before = fs::read(&path).unwrap();
+    assert!(matches!(PracticeCard::create(&path, &image(Kind::Juki)), Err(ImageError::Exists(_))));
+    assert_eq!(fs::read(&path).unwrap(), before);
+    assert_eq!(fs::read_dir(directory).unwrap().count(), 1);
+}
+
+#[test]
+fn a_damaged_file_is_refused_and_says_what_to_do() {
+    let (directory, path) = new_card("damaged");
+    let text = fs::read_to_string(&path).unwrap();
+    for damaged in [text[..text.len() / 2].to_owned(), String::new(), text.replace("version 1", "version 9")] {
+        fs::write(&path, damaged).unwrap();
+        let error = PracticeCard::open(&path).unwrap_err().to_string();
+        assert!(error.contains("jpki card new") && !error.contains("ABC123"), "{error}");
+    }
+    fs::write(&path, [0xFF, 0xFE]).unwrap();
+    assert!(matches!(PracticeCard::open(&path), Err(ImageError::Malformed(..))));
+    fs::write(&path, text.replace("BEGIN PRIVATE KEY-----\nMII", "BEGIN PRIVATE KEY-----\nMIX")).unwrap();
+    assert!(matches!(PracticeCard::open(&path), Err(ImageError::Key(_, "signature"))));
+    assert!(matches!(PracticeCard::open(&directory), Err(ImageError::NotAFile(_))));
+    assert!(matches!(PracticeCard::open(&directory.join("none")), Err(ImageError::Missing(_))));
+}
+
+#[test]
+fn a_counter_is_on_disk_before_the_status_is_answered() {
+    let (_, path) = new_card("counter");
+    let mut card = opened(&path);
+    assert_eq!(send(&mut card, WRONG), "63C4");
+    assert_eq!(Store::open(&path).unwrap().read().unwrap().secrets.sign.unwrap().tries, 4);
+    drop(card);
+    let mut card = opened(&path);
+    assert_eq!(send(&mut card, QUERY), "63C4");
+    assert_eq!(send(&mut card, RIGHT), "9000");
+    assert_eq!(Store::open(&path).unwrap().read().unwrap().secrets.sign.unwrap().tries, 5);
+}
+
+#[test]
+fn a_changed_password_is_kept() {
+    let (_, path) = new_card("changed");
+    let mut card = opened(&path);
+    assert_eq!(send(&mut card, RIGHT), "9000");
+    assert_eq!(send(&mut card, "0024019B0458595A31"), "9000");
+    assert_eq!(send(&mut opened(&path), "0020009B0458595A31"), "9000");
+}
+
+#[test]
+fn two_cards_on_one_file_share_its_counter() {
+    let (_, path) = new_card("shared");
+    let (mut one, mut other) = (opened(&path), opened(&path));
+    assert_eq!(send(&mut one, WRONG), "63C4");
+    assert_eq!(send(&mut other, QUERY), "63C4");
+    assert_eq!(send(&mut other, WRONG), "63C3");
+    assert_eq!(send(&mut one, WRONG), "63C2");
+}
+
+/// Many threads with a card of their own on one file: each try is spent once, and none is lost.
+#[test]
+fn tries_are_spent_one_by_one() {
+    let (_, path) = new_card("raced");
+    let mut store = Store::open(&path).unwrap();
+    store
+        .update(|card| {
+            let secret = card.image.secrets.sign.as_mut().unwrap();
+            (secret.tries, secret.limit) = (15, 15);
+            card.save()
+        })
+        .unwrap();
+    let mut answers: Vec<String> = std::thread::scope(|scope| {
+        let guess = || {
+            let mut card = opened(&path);
+            (0..5).map(|_| send(&mut card, WRONG)).collect::<Vec<_>>()
+        };
+        let threads: Vec<_> = (0..3).map(|_| scope.spawn(guess)).collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    });
+    answers.sort();
+    let expected: Vec<String> = (0..15).map(|tries| format!("63C{tries:X}")).collect();
+    assert_eq!(answers, expected);
+}
+
+#[test]
+fn a_store_that_fails_verifies_nothing() {
+    let (directory, path) = new_card("failing");
+    let mut card = opened(&path);
+    fs::remove_file(&path).unwrap();
+    assert_eq!(send(&mut card, RIGHT), "6581");
+    assert_eq!(send(&mut card, QUERY), "6581");
+    assert_eq!(send(&mut card, "0024019B0458595A31"), "6982");
+    assert_eq!(fs::read_dir(directory).unwrap().count(), 0);
+    card.power_on();
+    assert_eq!(send(&mut card, JPKI), "", "a card without its file is mute");
+}
+
+/// The same test is both processes: the one that kills, and with [`WRITER`] set the one that is killed.
+#[test]
+fn a_process_killed_while_writing_leaves_a_whole_card() {
+    if let Some(path) = std::env::var_os(WRITER) {
+        write_until_killed(Path::new(&path));
+    }
+    let (directory, path) = new_card("killed");
+    for round in 0..10 {
+        let mut process = Command::new(std::env::current_exe().unwrap())
+            .args(["store::a_process_killed_while_writing_leaves_a_whole_card", "--exact", "--nocapture"])
+            .env(WRITER, &path)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut output = BufReader::new(process.stdout.take().unwrap());
+        let mut line = String::new();
+        while !line.contains("writing") {
+            line.clear();
+            assert_ne!(output.read_line(&mut line).unwrap(), 0, "the writer ended early");
+        }
+        // Somewhere in the middle of a write, wherever that is: the moment is what varies, nothing waits for it.
+        std::thread::sleep(Duration::from_micros(700 * round));
+        process.kill().unwrap();
+        process.wait().unwrap();
+        assert_eq!(opened(&path).atr().len(), 9);
+        assert!(Store::open(&path).unwrap().update(|card| card.save()).is_ok(), "the lock died with the process");
+    }
+    assert!(directory.join("card.toml").exists());
+}
+
+const WRITER: &str = "WRITE_UNTIL_KILLED";
+
+fn write_until_killed(path: &Path) -> ! {
+    let mut store = Store::open(path).unwrap();
+    println!("writing");
+    loop {
+        for tries in 0..=5 {
+            let refill = |card: &mut Update| {
+                card.image.secrets.sign.as_mut().unwrap().tries = tries;
+                card.save()
+            };
+            store.update(refill).unwrap();
+        }
+    }
+}
