@@ -5,7 +5,7 @@ use jpki_pkcs11::emulator::image::Kind;
 use jpki_pkcs11::emulator::store::{ImageError, Store, Update};
 use jpki_pkcs11::emulator::{Device, PracticeCard};
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -179,7 +179,8 @@ const WRITER: &str = "WRITE_UNTIL_KILLED";
 
 fn write_until_killed(path: &Path) -> ! {
     let mut store = Store::open(path).unwrap();
-    println!("writing");
+    // Past the test harness, which would keep the word until the test is over.
+    writeln!(std::io::stdout(), "writing").unwrap();
     loop {
         for tries in 0..=5 {
             let refill = |card: &mut Update| {
