@@ -1,14 +1,21 @@
 //! Readers inside this process, with practice cards in them: what PC/SC does for a real card, and in addition what a test
 //! needs, to insert and remove, to play a rival program, and to count what the card was asked.
 
+mod link;
+mod waiter;
+
+pub use link::Incident;
+
 use super::{Device, PracticeCard};
 use crate::apdu::{Command, Response, Sw, VERIFY};
-use crate::transport::{Continuity, Disposition, Error, Link, ReaderState, Readers, Result, Waiter};
-use parking_lot::{Condvar, Mutex, MutexGuard};
+use crate::transport::{Error, Link, ReaderState, Readers, Result, Waiter};
+use link::{Incidents, PracticeLink};
+use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use waiter::PracticeWaiter;
 
 /// How long [`Link::begin`] waits for another link's transaction, unless set.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
@@ -48,8 +55,7 @@ struct Slot {
 struct Inserted {
     /// Tells this insertion from any other.
     id: u64,
-    /// Taken out by [`PracticeReaders::remove`]. Locked after `State`, never before.
-    device: Arc<Mutex<Option<Box<dyn Device>>>>,
+    device: SharedDevice,
     mute: bool,
     powered: bool,
     /// Resets and power cycles since insertion.
@@ -58,6 +64,9 @@ struct Inserted {
     /// The link whose transaction it is.
     owner: Option<u64>,
 }
+
+/// A card, or none once [`PracticeReaders::remove`] has taken it. Locked after `State`, never before.
+type SharedDevice = Arc<Mutex<Option<Box<dyn Device>>>>;
 
 /// One command and its answer, as the log keeps them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,28 +80,6 @@ pub struct Exchange {
     /// Whether [`PracticeReaders::rival`] sent it; such are not counted.
     pub rival: bool,
 }
-
-/// What happens as a command is on its way to the card.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum Incident {
-    /// Nothing.
-    #[default]
-    None,
-    /// The card is taken out before it has seen the command.
-    RemoveBefore,
-    /// The card is taken out after it has acted, before the answer is through.
-    RemoveAfter,
-    /// The card is reset before the command.
-    Reset,
-    /// These commands reach the card first, as if nobody held it.
-    Rival(Vec<Vec<u8>>),
-    /// The card does not answer; nor has it seen the command.
-    Silence,
-    /// The card is taken to have answered this, and has not seen the command.
-    Answer(Vec<u8>),
-}
-
-type Incidents = Arc<Mutex<dyn FnMut(&Command) -> Incident + Send>>;
 
 impl Default for PracticeReaders {
     fn default() -> PracticeReaders {
@@ -253,17 +240,11 @@ impl Readers for PracticeReaders {
             return Err(Error::Mute);
         }
         inserted.links += 1;
-        let link = PracticeLink {
-            shared: Arc::clone(&self.0),
-            reader: reader.to_owned(),
-            insertion: inserted.id,
-            device: Arc::clone(&inserted.device),
-            id,
-            resets_seen: None,
-        };
+        let device = Arc::clone(&inserted.device);
+        let link = PracticeLink::new(&self.0, reader, inserted.id, &device, id);
         if !std::mem::replace(&mut inserted.powered, true) {
             // Locked before `State` is let go, so that no other link's command comes first.
-            let mut device = link.device.lock();
+            let mut device = device.lock();
             drop(state);
             if let Some(device) = device.as_mut() {
                 device.power_on();
@@ -273,7 +254,7 @@ impl Readers for PracticeReaders {
     }
 
     fn waiter(&self) -> Result<Arc<dyn Waiter>> {
-        Ok(Arc::new(PracticeWaiter { shared: Arc::clone(&self.0), cancelled: Mutex::new(false) }))
+        Ok(Arc::new(PracticeWaiter::new(&self.0)))
     }
 }
 
@@ -320,176 +301,5 @@ impl State {
 impl Slot {
     fn new(name: String) -> Slot {
         Slot { name, event_count: 0, inserted: None, problem: None, incidents: None }
-    }
-}
-
-struct PracticeLink {
-    shared: Arc<Shared>,
-    reader: String,
-    insertion: u64,
-    device: Arc<Mutex<Option<Box<dyn Device>>>>,
-    id: u64,
-    /// The card's resets when this link last began; none before the first time.
-    resets_seen: Option<u64>,
-}
-
-impl PracticeLink {
-    /// The insertion this link was made to; [`Error::Removed`] once it is over.
-    fn inserted<'a>(&self, state: &'a mut State) -> Result<&'a mut Inserted> {
-        state
-            .slot(&self.reader)
-            .and_then(|slot| slot.inserted.as_mut())
-            .filter(|inserted| inserted.id == self.insertion)
-            .ok_or(Error::Removed)
-    }
-
-    /// Waits until no other link has a transaction.
-    fn wait_for_turn<'a>(&self, mut state: MutexGuard<'a, State>) -> Result<MutexGuard<'a, State>> {
-        let deadline = Instant::now() + self.shared.lock_timeout;
-        while self.inserted(&mut state)?.owner.is_some_and(|owner| owner != self.id) {
-            if Instant::now() >= deadline {
-                return Err(Error::Busy);
-            }
-            self.shared.changed.wait_until(&mut state, deadline);
-        }
-        Ok(state)
-    }
-
-    fn incident(&self, command: &[u8]) -> Incident {
-        let incidents = self.shared.state.lock().slot(&self.reader).and_then(|slot| slot.incidents.clone());
-        match (incidents, Command::decode(command)) {
-            (Some(incidents), Ok(command)) => (incidents.lock())(&command),
-            _ => Incident::None,
-        }
-    }
-
-    /// What comes of `incident` before the card sees the command; an answer if it never does.
-    fn befall(&self, incident: &Incident) -> Option<Vec<u8>> {
-        let readers = PracticeReaders(Arc::clone(&self.shared));
-        match incident {
-            Incident::None | Incident::RemoveAfter => None,
-            Incident::RemoveBefore => {
-                readers.remove(&self.reader);
-                None
-            }
-            Incident::Reset => {
-                readers.reset(&self.reader);
-                None
-            }
-            Incident::Rival(commands) => {
-                for command in commands {
-                    readers.rival(&self.reader, command);
-                }
-                None
-            }
-            Incident::Silence => Some(Vec::new()),
-            Incident::Answer(answer) => Some(answer.clone()),
-        }
-    }
-
-    /// Gives up a transaction, if there is one.
-    fn release(&self) {
-        if let Ok(inserted) = self.inserted(&mut self.shared.state.lock())
-            && inserted.owner == Some(self.id)
-        {
-            inserted.owner = None;
-        }
-        self.shared.changed.notify_all();
-    }
-}
-
-impl Link for PracticeLink {
-    fn begin(&mut self) -> Result<Continuity> {
-        let shared = Arc::clone(&self.shared);
-        let mut state = self.wait_for_turn(shared.state.lock())?;
-        let inserted = self.inserted(&mut state)?;
-        inserted.owner = Some(self.id);
-        let resets = inserted.resets;
-        Ok(match self.resets_seen.replace(resets) {
-            Some(seen) if seen == resets => Continuity::Kept,
-            _ => Continuity::Lost,
-        })
-    }
-
-    fn transmit(&mut self, command: &[u8]) -> Result<Vec<u8>> {
-        let incident = self.incident(command);
-        let prevented = self.befall(&incident);
-        let mut state = self.wait_for_turn(self.shared.state.lock())?;
-        let resets = self.inserted(&mut state)?.resets;
-        if self.resets_seen.is_some_and(|seen| seen != resets) {
-            return Err(Error::Reset);
-        }
-        drop(state);
-        let answer = match prevented {
-            Some(answer) => answer,
-            None => self.device.lock().as_mut().ok_or(Error::Removed)?.transmit(command),
-        };
-        if incident == Incident::RemoveAfter {
-            PracticeReaders(Arc::clone(&self.shared)).remove(&self.reader);
-        }
-        let mut state = self.shared.state.lock();
-        let there = self.inserted(&mut state).map(|_| ());
-        state.record(&self.reader, command, there.is_ok().then_some(&answer), false);
-        there?;
-        if answer.is_empty() { Err(Error::Mute) } else { Ok(answer) }
-    }
-
-    fn end(&mut self) {
-        self.release();
-    }
-
-    fn close(self: Box<Self>, disposition: Disposition) {
-        if disposition == Disposition::Leave {
-            return;
-        }
-        let mut state = self.shared.state.lock();
-        let Ok(inserted) = self.inserted(&mut state) else { return };
-        // Others are connected: the card keeps its power for them.
-        if inserted.links > 1 {
-            return;
-        }
-        inserted.powered = false;
-        inserted.resets += 1;
-        if let Some(device) = self.device.lock().as_mut() {
-            device.power_off();
-        }
-    }
-}
-
-impl Drop for PracticeLink {
-    fn drop(&mut self) {
-        self.release();
-        if let Ok(inserted) = self.inserted(&mut self.shared.state.lock()) {
-            inserted.links -= 1;
-        }
-    }
-}
-
-struct PracticeWaiter {
-    shared: Arc<Shared>,
-    /// Set by a cancel until a wait has seen it. Locked while `State` is, or a cancel could fall between look and wait.
-    cancelled: Mutex<bool>,
-}
-
-impl Waiter for PracticeWaiter {
-    fn wait(&self, known: &[ReaderState], timeout: Duration) -> Result<()> {
-        let deadline = Instant::now() + timeout;
-        let mut state = self.shared.state.lock();
-        loop {
-            if std::mem::take(&mut *self.cancelled.lock()) {
-                return Err(Error::Cancelled);
-            }
-            if state.look() != known || Instant::now() >= deadline {
-                return Ok(());
-            }
-            self.shared.changed.wait_until(&mut state, deadline);
-        }
-    }
-
-    fn cancel(&self) {
-        let state = self.shared.state.lock();
-        *self.cancelled.lock() = true;
-        drop(state);
-        self.shared.changed.notify_all();
     }
 }
