@@ -102,30 +102,19 @@ impl fmt::Display for ForeignKind {
     }
 }
 
-/// A foreign card. Its PINs know no right value; each VERIFY with data costs a try of three.
+/// A foreign card. Its PINs know no right value; each VERIFY with data costs a try of three. What it was asked, the reader
+/// it lies in has on record.
 #[derive(Debug)]
 pub struct ForeignCard {
     kind: ForeignKind,
     powered: bool,
     tries: u8,
-    queries: usize,
-    verifies: usize,
 }
 
 impl ForeignCard {
     /// A card of that kind.
     pub fn new(kind: ForeignKind) -> ForeignCard {
-        ForeignCard { kind, powered: false, tries: 3, queries: 0, verifies: 0 }
-    }
-
-    /// Empty VERIFY commands it got: harmless, and none of a client's business on a foreign card.
-    pub fn queries(&self) -> usize {
-        self.queries
-    }
-
-    /// VERIFY commands with data it got: each cost a try.
-    pub fn verifies(&self) -> usize {
-        self.verifies
+        ForeignCard { kind, powered: false, tries: 3 }
     }
 
     fn answer(&mut self, command: &Command) -> (Vec<u8>, Sw) {
@@ -152,11 +141,6 @@ impl ForeignCard {
     }
 
     fn verify(&mut self, command: &Command) -> Sw {
-        if command.data.is_empty() {
-            self.queries += 1;
-        } else {
-            self.verifies += 1;
-        }
         if !self.kind.pins().contains(&command.p2) {
             return Sw::KEY_NOT_FOUND;
         }

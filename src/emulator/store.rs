@@ -63,7 +63,10 @@ impl Store {
     ///
     /// # Errors
     /// Those of [`Store::read`] and of `change`.
-    pub fn update<T>(&mut self, change: impl FnOnce(&mut Update) -> Result<T, ImageError>) -> Result<T, ImageError> {
+    pub fn update<T, E>(&mut self, change: impl FnOnce(&mut Update) -> Result<T, E>) -> Result<T, E>
+    where
+        E: From<ImageError>,
+    {
         match self {
             Store::File(path) => {
                 let mut locked = lock(path)?;

@@ -152,18 +152,19 @@ fn commands_are_counted_and_logged_without_secrets() {
     for command in [JPKI, QUERY, "0020009B0658595A393938", QUERY, PASSWORD, "0024019B06414243313233"] {
         ask(&mut *link, command).unwrap();
     }
-    assert_eq!((readers.apdus(), readers.verifies()), (6, 2));
+    assert_eq!((readers.apdus(), readers.verifies(), readers.queries()), (6, 2, 2));
     readers.rival(READER, &bytes(PASSWORD));
-    assert_eq!((readers.apdus(), readers.verifies()), (6, 2), "a rival's are not ours");
+    readers.rival(READER, &bytes(QUERY));
+    assert_eq!((readers.apdus(), readers.verifies(), readers.queries()), (6, 2, 2), "a rival's are not ours");
     let log = readers.log();
-    assert_eq!(log.len(), 7);
-    assert!(log[6].rival && !log[5].rival);
+    assert_eq!(log.len(), 8);
+    assert!(log[7].rival && log[6].rival && !log[5].rival);
     assert_eq!(log[2].sw, Some(Sw(0x63C4)));
     for secret in ["414243313233", "58595A393938", "ABC123"] {
         assert!(!format!("{log:?}").contains(secret), "{log:?}");
     }
     readers.forget();
-    assert_eq!((readers.apdus(), readers.verifies(), readers.log().len()), (0, 0, 0));
+    assert_eq!((readers.apdus(), readers.verifies(), readers.queries(), readers.log().len()), (0, 0, 0, 0));
 }
 
 #[test]

@@ -41,6 +41,7 @@ struct State {
     log: VecDeque<Exchange>,
     apdus: usize,
     verifies: usize,
+    queries: usize,
 }
 
 struct Slot {
@@ -215,11 +216,16 @@ impl PracticeReaders {
         self.0.state.lock().verifies
     }
 
+    /// VERIFY commands without data: they cost none, and no card but ours should see one.
+    pub fn queries(&self) -> usize {
+        self.0.state.lock().queries
+    }
+
     /// Empties the log and begins to count at zero.
     pub fn forget(&self) {
         let mut state = self.0.state.lock();
         state.log.clear();
-        (state.apdus, state.verifies) = (0, 0);
+        (state.apdus, state.verifies, state.queries) = (0, 0, 0);
     }
 }
 
@@ -282,8 +288,9 @@ impl State {
         let decoded = Command::decode(command);
         if !rival {
             self.apdus += 1;
-            let verify = decoded.as_ref().is_ok_and(|command| command.ins == VERIFY && command.is_secret());
-            self.verifies += usize::from(verify);
+            if let Some(verify) = decoded.as_ref().ok().filter(|command| command.ins == VERIFY) {
+                *if verify.data.is_empty() { &mut self.queries } else { &mut self.verifies } += 1;
+            }
         }
         let sw = answer.and_then(|answer| Response::parse(answer.to_vec()).ok()).map(|response| response.sw);
         let command = match decoded {
