@@ -8,3 +8,4 @@ mod readers;
 mod scripts;
 mod signatures;
 mod store;
+mod witness;
