@@ -37,12 +37,12 @@ fn readers_and_their_cards_are_seen() {
         let empty = readers.look().unwrap();
         assert_eq!(empty.iter().map(|state| state.name.as_str()).collect::<Vec<_>>(), READERS);
         assert!(empty.iter().all(|state| !state.present && !state.mute));
-        let card = pcscd.insert_scripted(&[]);
+        let card = pcscd.insert_scripted();
         let inserted = readers.look().unwrap();
         assert!(inserted[0].present && !inserted[0].mute && !inserted[1].present);
         assert_ne!(inserted[0].event_count, empty[0].event_count);
         pcscd.remove(card);
-        let _another = pcscd.insert_scripted(&[]);
+        let _another = pcscd.insert_scripted();
         let swapped = readers.look().unwrap();
         assert_ne!(swapped[0].event_count, inserted[0].event_count, "a swap between two looks is seen");
         assert_eq!(readers.connect("No such reader").err(), Some(Error::NoReader));
@@ -53,7 +53,7 @@ fn readers_and_their_cards_are_seen() {
 #[test]
 fn an_answer_of_any_length_comes_whole() {
     with_pcscd("an_answer_of_any_length_comes_whole", |pcscd| {
-        let _card = pcscd.insert_scripted(&[]);
+        let _card = pcscd.insert_scripted();
         let mut link = readers().connect(READER).unwrap();
         let mut alone = Transaction::begin(link.as_mut()).unwrap();
         // 65 535 bytes is all that a frame of vpcd holds.
@@ -69,7 +69,7 @@ fn an_answer_of_any_length_comes_whole() {
 #[test]
 fn an_end_leaves_the_card_as_it_is() {
     with_pcscd("an_end_leaves_the_card_as_it_is", |pcscd| {
-        let _card = pcscd.insert_scripted(&[]);
+        let _card = pcscd.insert_scripted();
         let readers = readers();
         // Keeps pcscd from cutting an unused card's power, which is its own affair and not ours to test.
         let mut witness = readers.connect(READER).unwrap();
@@ -86,7 +86,7 @@ fn an_end_leaves_the_card_as_it_is() {
 #[test]
 fn unpower_cuts_the_power() {
     with_pcscd("unpower_cuts_the_power", |pcscd| {
-        let _card = pcscd.insert_scripted(&[]);
+        let _card = pcscd.insert_scripted();
         let readers = readers();
         let mut link = readers.connect(READER).unwrap();
         let (power_ups, _) = power_ups_and_resets(link.as_mut());
@@ -99,7 +99,7 @@ fn unpower_cuts_the_power() {
 #[test]
 fn a_reset_by_another_program_is_told_once() {
     with_pcscd("a_reset_by_another_program_is_told_once", |pcscd| {
-        let _card = pcscd.insert_scripted(&[]);
+        let _card = pcscd.insert_scripted();
         let mut link = readers().connect(READER).unwrap();
         assert_eq!(Transaction::begin(link.as_mut()).unwrap().continuity(), Continuity::Lost, "the first");
         assert_eq!(Transaction::begin(link.as_mut()).unwrap().continuity(), Continuity::Kept);
@@ -117,12 +117,12 @@ fn a_reset_by_another_program_is_told_once() {
 fn a_card_that_left_is_removed_for_its_link_for_ever() {
     with_pcscd("a_card_that_left_is_removed_for_its_link_for_ever", |pcscd| {
         let readers = readers();
-        let card = pcscd.insert_scripted(&[]);
+        let card = pcscd.insert_scripted();
         let mut link = readers.connect(READER).unwrap();
         drop(Transaction::begin(link.as_mut()).unwrap());
         pcscd.remove(card);
         assert_eq!(link.begin(), Err(Error::Removed));
-        let _again = pcscd.insert_scripted(&[]);
+        let _again = pcscd.insert_scripted();
         assert_eq!(link.begin(), Err(Error::Removed), "another card in the same reader");
         drop(link);
         assert!(readers.connect(READER).unwrap().begin().is_ok());
@@ -132,7 +132,7 @@ fn a_card_that_left_is_removed_for_its_link_for_ever() {
 #[test]
 fn a_card_pulled_out_under_a_command_is_removed() {
     with_pcscd("a_card_pulled_out_under_a_command_is_removed", |pcscd| {
-        let card = pcscd.insert_scripted(&[]);
+        let card = pcscd.insert_scripted();
         let mut link = readers().connect(READER).unwrap();
         let mut alone = Transaction::begin(link.as_mut()).unwrap();
         let puller = thread::spawn(move || {
@@ -147,7 +147,7 @@ fn a_card_pulled_out_under_a_command_is_removed() {
 #[test]
 fn another_programs_transaction_is_waited_for_and_no_longer_than_told() {
     with_pcscd("another_programs_transaction_is_waited_for_and_no_longer_than_told", |pcscd| {
-        let _card = pcscd.insert_scripted(&[]);
+        let _card = pcscd.insert_scripted();
         let mut link = readers().connect(READER).unwrap();
         let mut patient = PcscReaders::default().connect(READER).unwrap();
         let mut other = readers().connect(READER).unwrap();
@@ -169,7 +169,7 @@ fn another_programs_transaction_is_waited_for_and_no_longer_than_told() {
 #[test]
 fn an_exclusive_connection_is_waited_for_and_no_longer_than_told() {
     with_pcscd("an_exclusive_connection_is_waited_for_and_no_longer_than_told", |pcscd| {
-        let _card = pcscd.insert_scripted(&[]);
+        let _card = pcscd.insert_scripted();
         let context = pcsc::Context::establish(pcsc::Scope::User).unwrap();
         let exclusive =
             context.connect(c"Virtual PCD 00 00", pcsc::ShareMode::Exclusive, pcsc::Protocols::ANY).unwrap();
@@ -184,7 +184,7 @@ fn an_exclusive_connection_is_waited_for_and_no_longer_than_told() {
 #[test]
 fn a_look_never_waits_for_a_card() {
     with_pcscd("a_look_never_waits_for_a_card", |pcscd| {
-        let card = pcscd.insert_scripted(&[]);
+        let card = pcscd.insert_scripted();
         let readers = readers();
         let mut link = readers.connect(READER).unwrap();
         readers.look().unwrap();
@@ -210,7 +210,7 @@ fn a_look_never_waits_for_a_card() {
 #[test]
 fn a_mute_card_is_present_and_asked_at_most_once_in_two_seconds() {
     with_pcscd("a_mute_card_is_present_and_asked_at_most_once_in_two_seconds", |pcscd| {
-        let _card = pcscd.insert_scripted(&["mute"]);
+        let _card = pcscd.insert_mute();
         let readers = readers();
         let state = eventually("pcscd has tried to power it up", || {
             readers.look().unwrap().into_iter().next().filter(|state| state.mute)
@@ -227,7 +227,7 @@ fn a_mute_card_is_present_and_asked_at_most_once_in_two_seconds() {
 #[test]
 fn no_service_is_no_reader_and_a_new_one_is_found() {
     with_pcscd("no_service_is_no_reader_and_a_new_one_is_found", |pcscd| {
-        let card = pcscd.insert_scripted(&[]);
+        let card = pcscd.insert_scripted();
         let readers = readers();
         assert_eq!(readers.look().unwrap().len(), 2);
         let mut link = readers.connect(READER).unwrap();
@@ -240,7 +240,7 @@ fn no_service_is_no_reader_and_a_new_one_is_found() {
         assert_eq!(readers.look(), Ok(Vec::new()));
         assert_eq!(readers.connect(READER).err(), Some(Error::NoService));
         pcscd.start();
-        let _card = pcscd.insert_scripted(&[]);
+        let _card = pcscd.insert_scripted();
         assert!(readers.look().unwrap()[0].present);
         assert!(readers.connect(READER).unwrap().begin().is_ok());
         drop(link);
@@ -277,7 +277,7 @@ fn a_wait_ends_with_a_change_a_timeout_or_a_cancel() {
             let waiter = waiter.clone();
             move || send.send(waiter.wait(&known, Duration::MAX)).unwrap()
         });
-        let _card = pcscd.insert_scripted(&[]);
+        let _card = pcscd.insert_scripted();
         assert_eq!(ended.recv_timeout(Duration::from_secs(2)), Ok(Ok(())), "a card came");
     });
 }
@@ -299,7 +299,7 @@ fn a_wait_outlives_the_service() {
 #[test]
 fn two_cards_are_used_at_once() {
     with_pcscd("two_cards_are_used_at_once", |pcscd| {
-        let _card = pcscd.insert_scripted(&[]);
+        let _card = pcscd.insert_scripted();
         let readers = readers();
         let mut held = readers.connect(READER).unwrap();
         held.begin().unwrap();

@@ -3,6 +3,8 @@
 #![allow(dead_code, reason = "every test program uses its own part of the ground")]
 #![allow(clippy::print_stderr, reason = "what a test leaves behind is said where its failure is said")]
 
+pub mod cards;
+pub mod openssl;
 pub mod pcscd;
 
 use std::path::{Path, PathBuf};

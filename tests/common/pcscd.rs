@@ -6,7 +6,7 @@
 
 use super::{Scratch, eventually, run, target_dir, tool};
 use jpki_pkcs11::emulator::vpcd::DEFAULT_PORT;
-use std::ffi::CString;
+use std::ffi::{CString, OsStr};
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -126,20 +126,28 @@ pub struct Pcscd {
 }
 
 impl Pcscd {
-    /// Puts the practice card of `file` into the first reader, as `jpki card insert` does.
+    /// Puts the practice card of `file` into the first reader.
     pub fn insert(&self, file: &Path) -> Inserted {
-        let mut insert = self.inside(env!("CARGO_BIN_EXE_jpki"));
-        insert.args(["card", "insert"]).arg(file);
-        self.inserted(insert)
+        self.plug(&["practice".as_ref(), file.as_os_str()])
     }
 
-    /// Puts a card into the first reader that does as it is told (`examples/scripted_card.rs`).
-    pub fn insert_scripted(&self, arguments: &[&str]) -> Inserted {
-        let program = target_dir().join("examples/scripted_card");
-        assert!(program.is_file(), "build it first: cargo build --example scripted_card");
-        let mut insert = self.inside(program);
-        insert.arg(format!("127.0.0.1:{DEFAULT_PORT}")).args(arguments);
-        self.inserted(insert)
+    /// Puts a card into the first reader that does as it is told.
+    pub fn insert_scripted(&self) -> Inserted {
+        self.plug(&["scripted".as_ref()])
+    }
+
+    /// Puts a card into the first reader that says nothing.
+    pub fn insert_mute(&self) -> Inserted {
+        self.plug(&["mute".as_ref()])
+    }
+
+    /// See `examples/plug.rs`.
+    fn plug(&self, card: &[&OsStr]) -> Inserted {
+        let program = target_dir().join("examples/plug");
+        assert!(program.is_file(), "cargo test builds it, with --test only after: cargo build --example plug");
+        let mut plug = self.inside(program);
+        plug.arg(format!("127.0.0.1:{DEFAULT_PORT}")).args(card);
+        self.inserted(plug)
     }
 
     fn inserted(&self, mut insert: Command) -> Inserted {
