@@ -134,7 +134,8 @@ pub struct Modules {
 
 impl Modules {
     pub fn in_dir(scratch: &Scratch) -> Modules {
-        let built = target_dir().join("libjpki_pkcs11.so");
+        // Not the one beside the programs, which `cargo build` alone renews.
+        let built = target_dir().join("deps/libjpki_pkcs11.so");
         let copy = |name: &str| {
             let path = scratch.path().join(name);
             fs::copy(&built, &path).unwrap_or_else(|error| panic!("{}: {error}", built.display()));
