@@ -1,0 +1,472 @@
+//! The module as a C program sees it: the built library, loaded by the dynamic loader, with every argument a careless or
+//! hostile caller may pass. No card and no reader is needed, and none of this machine's is touched.
+
+#![cfg(unix)]
+#![allow(unsafe_code)]
+
+use cryptoki_sys::*;
+use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_LOCAL, RTLD_NOW};
+use std::ffi::{CStr, c_int, c_void};
+use std::mem::zeroed;
+use std::path::PathBuf;
+use std::ptr::{null, null_mut};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// A handle or an id that was never given out.
+const NEVER: CK_ULONG = 0xDEAD_BEEF;
+
+/// The library, loaded from a copy of its file: the loader takes that for another library, so each test has its own state.
+struct Loaded {
+    library: Library,
+    v2: &'static CK_FUNCTION_LIST,
+    v3: &'static CK_FUNCTION_LIST_3_0,
+}
+
+fn load() -> Loaded {
+    load_with(RTLD_NOW | RTLD_LOCAL)
+}
+
+fn load_with(flags: c_int) -> Loaded {
+    static COPIES: AtomicU32 = AtomicU32::new(0);
+    let own = std::env::current_exe().unwrap();
+    let built =
+        own.with_file_name(format!("{}jpki_pkcs11{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX));
+    let number = COPIES.fetch_add(1, Ordering::Relaxed);
+    let copy = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("entry-{}-{number}", std::process::id()));
+    std::fs::copy(built, &copy).unwrap();
+    // SAFETY: the library's initialisers are Rust's own, and the file is no longer written to.
+    let library = unsafe { Library::open(Some(&copy), flags) }.unwrap();
+    std::fs::remove_file(copy).unwrap();
+
+    // SAFETY: the symbols have these types by the standard. The lists live as long as the process: `-z nodelete`.
+    unsafe {
+        let function_list: CK_C_GetFunctionList = *library.get(b"C_GetFunctionList").unwrap();
+        let interface: CK_C_GetInterface = *library.get(b"C_GetInterface").unwrap();
+        let (mut v2, mut v3) = (null_mut(), null_mut());
+        assert_eq!(function_list.unwrap()(&mut v2), CKR_OK);
+        assert_eq!(interface.unwrap()(null_mut(), null_mut(), &mut v3, 0), CKR_OK);
+        Loaded { library, v2: &*v2, v3: &*(*v3).pFunctionList.cast() }
+    }
+}
+
+/// The same, initialised.
+fn initialized() -> Loaded {
+    let module = load();
+    assert_eq!(initialize(&module, null_mut()), CKR_OK);
+    module
+}
+
+/// C_Initialize, where the module finds no PC/SC service and no configuration.
+fn initialize(module: &Loaded, args: *mut CK_C_INITIALIZE_ARGS) -> CK_RV {
+    static WITHOUT_READERS: std::sync::Once = std::sync::Once::new();
+    // SAFETY: set once before any test's module starts, and Rust's own environment functions lock.
+    WITHOUT_READERS.call_once(|| unsafe {
+        for variable in ["PCSCLITE_CSOCK_NAME", "JPKI_PKCS11_CONF", "XDG_CONFIG_HOME", "HOME"] {
+            std::env::set_var(variable, "/nonexistent");
+        }
+    });
+    // SAFETY: `args` is null or a good structure.
+    unsafe { module.v3.C_Initialize.unwrap()(args.cast()) }
+}
+
+/// Calls a function with zero for every argument: null pointers, empty lengths, handles never given out.
+trait WithZeroes {
+    fn with_zeroes(self) -> CK_RV;
+}
+
+macro_rules! with_zeroes {
+    ($($($argument:ident)*;)*) => {$(
+        impl<$($argument),*> WithZeroes for unsafe extern "C" fn($($argument),*) -> CK_RV {
+            fn with_zeroes(self) -> CK_RV {
+                // SAFETY: all arguments of PKCS#11 are integers, pointers or optional functions, for which zeroes are a
+                // value; a null pointer is never good for reading, so nothing is read.
+                unsafe { self($(zeroed::<$argument>()),*) }
+            }
+        }
+    )*};
+}
+
+with_zeroes! { A; A B; A B C; A B C D; A B C D E; A B C D E F; A B C D E F G; A B C D E F G H; A B C D E F G H I; }
+
+macro_rules! functions {
+    ($list:expr; $($name:ident)*) => { [$((stringify!($name), $list.$name.unwrap().with_zeroes())),*] };
+}
+
+/// What each function but C_Initialize and C_Finalize answers to zeroes.
+fn all_with_zeroes(module: &Loaded) -> Vec<(&'static str, CK_RV)> {
+    let of_2_40 = functions!(module.v3;
+        C_GetInfo C_GetFunctionList
+        C_GetSlotList C_GetSlotInfo C_GetTokenInfo C_GetMechanismList C_GetMechanismInfo C_InitToken C_InitPIN C_SetPIN
+        C_OpenSession C_CloseSession C_CloseAllSessions C_GetSessionInfo C_GetOperationState C_SetOperationState
+        C_Login C_Logout
+        C_CreateObject C_CopyObject C_DestroyObject C_GetObjectSize C_GetAttributeValue C_SetAttributeValue
+        C_FindObjectsInit C_FindObjects C_FindObjectsFinal
+        C_EncryptInit C_Encrypt C_EncryptUpdate C_EncryptFinal C_DecryptInit C_Decrypt C_DecryptUpdate C_DecryptFinal
+        C_DigestInit C_Digest C_DigestUpdate C_DigestKey C_DigestFinal
+        C_SignInit C_Sign C_SignUpdate C_SignFinal C_SignRecoverInit C_SignRecover
+        C_VerifyInit C_Verify C_VerifyUpdate C_VerifyFinal C_VerifyRecoverInit C_VerifyRecover
+        C_DigestEncryptUpdate C_DecryptDigestUpdate C_SignEncryptUpdate C_DecryptVerifyUpdate
+        C_GenerateKey C_GenerateKeyPair C_WrapKey C_UnwrapKey C_DeriveKey C_SeedRandom C_GenerateRandom
+        C_GetFunctionStatus C_CancelFunction C_WaitForSlotEvent);
+    let of_3_0 = functions!(module.v3;
+        C_GetInterfaceList C_GetInterface C_LoginUser C_SessionCancel
+        C_MessageEncryptInit C_EncryptMessage C_EncryptMessageBegin C_EncryptMessageNext C_MessageEncryptFinal
+        C_MessageDecryptInit C_DecryptMessage C_DecryptMessageBegin C_DecryptMessageNext C_MessageDecryptFinal
+        C_MessageSignInit C_SignMessage C_SignMessageBegin C_SignMessageNext C_MessageSignFinal
+        C_MessageVerifyInit C_VerifyMessage C_VerifyMessageBegin C_VerifyMessageNext C_MessageVerifyFinal);
+    of_2_40.into_iter().chain(of_3_0).collect()
+}
+
+fn finalize(module: &Loaded) -> CK_RV {
+    // SAFETY: null is what the standard asks for.
+    unsafe { module.v3.C_Finalize.unwrap()(null_mut()) }
+}
+
+fn says_it_is_not_initialized(module: &Loaded) {
+    assert_eq!(finalize(module), CKR_CRYPTOKI_NOT_INITIALIZED);
+    for (name, rv) in all_with_zeroes(module) {
+        let always = ["C_GetFunctionList", "C_GetInterfaceList", "C_GetInterface"].contains(&name);
+        assert_eq!(rv, if always { CKR_ARGUMENTS_BAD } else { CKR_CRYPTOKI_NOT_INITIALIZED }, "{name}");
+    }
+}
+
+#[test]
+fn not_initialized_comes_before_any_look_at_the_arguments() {
+    let module = load();
+    says_it_is_not_initialized(&module);
+    assert_eq!(initialize(&module, null_mut()), CKR_OK);
+    assert_eq!(finalize(&module), CKR_OK);
+    says_it_is_not_initialized(&module);
+}
+
+#[test]
+fn null_pointers_and_zero_handles_are_refused_by_every_function() {
+    let module = initialized();
+    for (name, rv) in all_with_zeroes(&module) {
+        let expected: &[CK_RV] = match name {
+            // Their arguments may be null or empty; only the session is wrong.
+            "C_CloseSession"
+            | "C_Logout"
+            | "C_SessionCancel"
+            | "C_FindObjectsFinal"
+            | "C_DestroyObject"
+            | "C_InitPIN"
+            | "C_FindObjectsInit"
+            | "C_GetAttributeValue"
+            | "C_SetAttributeValue"
+            | "C_SignInit"
+            | "C_SignUpdate"
+            | "C_VerifyInit"
+            | "C_Verify"
+            | "C_VerifyUpdate"
+            | "C_VerifyFinal" => &[CKR_SESSION_HANDLE_INVALID],
+            // Slot 0 is a slot where there is a reader, which there is not.
+            "C_CloseAllSessions" | "C_InitToken" => &[CKR_SLOT_ID_INVALID],
+            _ => &[CKR_ARGUMENTS_BAD, CKR_SESSION_HANDLE_INVALID],
+        };
+        assert!(expected.contains(&rv), "{name}: {rv:#x}");
+    }
+}
+
+#[test]
+fn what_is_not_offered_says_so_after_looking_at_the_session() {
+    let module = initialized();
+    // SAFETY: null and empty everywhere.
+    unsafe {
+        assert_eq!(module.v3.C_GenerateRandom.unwrap()(NEVER, null_mut(), 0), CKR_SESSION_HANDLE_INVALID);
+        assert_eq!(module.v3.C_EncryptInit.unwrap()(NEVER, null_mut(), 0), CKR_SESSION_HANDLE_INVALID);
+        assert_eq!(module.v3.C_CancelFunction.unwrap()(NEVER), CKR_SESSION_HANDLE_INVALID);
+    }
+}
+
+#[test]
+fn handles_never_given_out_are_refused() {
+    let module = initialized();
+    let list = module.v3;
+    let (mut byte, mut length, mut handle, mut count) = (0u8, 1, 0, 0);
+    let mut mechanism = CK_MECHANISM { mechanism: CKM_SHA256_RSA_PKCS, pParameter: null_mut(), ulParameterLen: 0 };
+    let mut class = CKO_PRIVATE_KEY;
+    let mut attribute =
+        CK_ATTRIBUTE { type_: CKA_CLASS, pValue: (&raw mut class).cast(), ulValueLen: size_of_val(&class) as CK_ULONG };
+    // SAFETY: all pointers are to the variables above, with their lengths.
+    let answers = unsafe {
+        [
+            list.C_GetSessionInfo.unwrap()(NEVER, &mut zeroed()),
+            list.C_Login.unwrap()(NEVER, CKU_USER, &mut byte, 1),
+            list.C_LoginUser.unwrap()(NEVER, CKU_USER, &mut byte, 1, null_mut(), 0),
+            list.C_SetPIN.unwrap()(NEVER, &mut byte, 1, &mut byte, 1),
+            list.C_GetAttributeValue.unwrap()(NEVER, NEVER, &mut attribute, 1),
+            list.C_SetAttributeValue.unwrap()(NEVER, NEVER, &mut attribute, 1),
+            list.C_CreateObject.unwrap()(NEVER, &mut attribute, 1, &mut handle),
+            list.C_CopyObject.unwrap()(NEVER, NEVER, &mut attribute, 1, &mut handle),
+            list.C_GetObjectSize.unwrap()(NEVER, NEVER, &mut count),
+            list.C_FindObjectsInit.unwrap()(NEVER, &mut attribute, 1),
+            list.C_FindObjects.unwrap()(NEVER, &mut handle, 1, &mut count),
+            list.C_SignInit.unwrap()(NEVER, &mut mechanism, NEVER),
+            list.C_Sign.unwrap()(NEVER, &mut byte, 1, &mut byte, &mut length),
+            list.C_SignFinal.unwrap()(NEVER, &mut byte, &mut length),
+            list.C_VerifyInit.unwrap()(NEVER, &mut mechanism, NEVER),
+            list.C_Verify.unwrap()(NEVER, &mut byte, 1, &mut byte, 1),
+        ]
+    };
+    assert_eq!(answers, [CKR_SESSION_HANDLE_INVALID; 16]);
+    // SAFETY: as above.
+    let answers = unsafe {
+        [
+            list.C_GetSlotInfo.unwrap()(NEVER, &mut zeroed()),
+            list.C_GetTokenInfo.unwrap()(NEVER, &mut zeroed()),
+            list.C_GetMechanismList.unwrap()(NEVER, null_mut(), &mut count),
+            list.C_GetMechanismInfo.unwrap()(NEVER, CKM_RSA_PKCS, &mut zeroed()),
+            list.C_OpenSession.unwrap()(NEVER, CKF_SERIAL_SESSION, null_mut(), None, &mut handle),
+            list.C_InitToken.unwrap()(NEVER, null_mut(), 0, null_mut()),
+        ]
+    };
+    assert_eq!(answers, [CKR_SLOT_ID_INVALID; 6]);
+}
+
+#[test]
+fn misaligned_pointers_are_refused_unread() {
+    let module = initialized();
+    let list = module.v3;
+    let mut room = [0u64; 32];
+    let odd = room.as_mut_ptr().cast::<u8>().wrapping_add(1);
+    let mut byte = 0u8;
+    // SAFETY: `odd` is good for every structure but for its alignment.
+    let answers = unsafe {
+        [
+            list.C_Initialize.unwrap()(odd.cast()),
+            list.C_GetInfo.unwrap()(odd.cast()),
+            list.C_GetFunctionList.unwrap()(odd.cast()),
+            list.C_GetInterfaceList.unwrap()(null_mut(), odd.cast()),
+            list.C_GetInterfaceList.unwrap()(odd.cast(), room.as_mut_ptr().cast()),
+            list.C_GetInterface.unwrap()(null_mut(), null_mut(), odd.cast(), 0),
+            list.C_GetSlotList.unwrap()(0, null_mut(), odd.cast()),
+            list.C_GetSlotInfo.unwrap()(0, odd.cast()),
+            list.C_GetTokenInfo.unwrap()(0, odd.cast()),
+            list.C_GetMechanismList.unwrap()(0, null_mut(), odd.cast()),
+            list.C_GetMechanismInfo.unwrap()(0, 1, odd.cast()),
+            list.C_WaitForSlotEvent.unwrap()(CKF_DONT_BLOCK, odd.cast(), null_mut()),
+            list.C_OpenSession.unwrap()(0, CKF_SERIAL_SESSION, null_mut(), None, odd.cast()),
+            list.C_GetSessionInfo.unwrap()(0, odd.cast()),
+            list.C_CreateObject.unwrap()(0, odd.cast(), 1, room.as_mut_ptr().cast()),
+            list.C_CopyObject.unwrap()(0, 0, null_mut(), 0, odd.cast()),
+            list.C_GetObjectSize.unwrap()(0, 0, odd.cast()),
+            list.C_GetAttributeValue.unwrap()(0, 0, odd.cast(), 1),
+            list.C_SetAttributeValue.unwrap()(0, 0, odd.cast(), 1),
+            list.C_FindObjectsInit.unwrap()(0, odd.cast(), 1),
+            list.C_FindObjects.unwrap()(0, odd.cast(), 1, room.as_mut_ptr().cast()),
+            list.C_SignInit.unwrap()(0, odd.cast(), 0),
+            list.C_Sign.unwrap()(0, &mut byte, 1, null_mut(), odd.cast()),
+            list.C_SignFinal.unwrap()(0, null_mut(), odd.cast()),
+            list.C_VerifyInit.unwrap()(0, odd.cast(), 0),
+        ]
+    };
+    for (row, rv) in answers.into_iter().enumerate() {
+        assert_eq!(rv, CKR_ARGUMENTS_BAD, "row {row}");
+    }
+    assert_eq!(room, [0; 32]);
+}
+
+#[test]
+fn lengths_and_counts_no_memory_has_are_refused_unread() {
+    let module = initialized();
+    let list = module.v3;
+    let mut byte = 0u8;
+    let start: *mut u8 = &mut byte;
+    // SAFETY: zeroes are a value of all of it.
+    let mut attribute: CK_ATTRIBUTE = unsafe { zeroed() };
+    let template: *mut CK_ATTRIBUTE = &mut attribute;
+    for absurd in [CK_ULONG::MAX, CK_ULONG::MAX / 2 + 1] {
+        // SAFETY: nothing is read for a length of which no memory can be.
+        let answers = unsafe {
+            [
+                list.C_Login.unwrap()(0, CKU_USER, start, absurd),
+                list.C_LoginUser.unwrap()(0, CKU_USER, start, 1, start, absurd),
+                list.C_SetPIN.unwrap()(0, start, absurd, start, 1),
+                list.C_SetPIN.unwrap()(0, start, 1, start, absurd),
+                list.C_Sign.unwrap()(0, start, absurd, null_mut(), &mut 0),
+                list.C_SignUpdate.unwrap()(0, start, absurd),
+                list.C_Verify.unwrap()(0, start, 1, start, absurd),
+                list.C_VerifyUpdate.unwrap()(0, start, absurd),
+                list.C_VerifyFinal.unwrap()(0, start, absurd),
+            ]
+        };
+        assert_eq!(answers, [CKR_ARGUMENTS_BAD; 9]);
+    }
+    for absurd in [4097, 1 << 31, CK_ULONG::MAX] {
+        // SAFETY: as above.
+        let answers = unsafe {
+            [
+                list.C_FindObjectsInit.unwrap()(0, template, absurd),
+                list.C_GetAttributeValue.unwrap()(0, 0, template, absurd),
+                list.C_SetAttributeValue.unwrap()(0, 0, template, absurd),
+                list.C_CreateObject.unwrap()(0, template, absurd, &mut 0),
+                list.C_CopyObject.unwrap()(0, 0, template, absurd, &mut 0),
+            ]
+        };
+        assert_eq!(answers, [CKR_ARGUMENTS_BAD; 5]);
+    }
+}
+
+unsafe extern "C" fn mutex(_: *mut c_void) -> CK_RV {
+    CKR_OK
+}
+
+unsafe extern "C" fn create_mutex(_: *mut *mut c_void) -> CK_RV {
+    CKR_OK
+}
+
+#[test]
+fn initialize_takes_what_the_standard_allows_and_no_foreign_mutexes_alone() {
+    let callbacks = CK_C_INITIALIZE_ARGS {
+        CreateMutex: Some(create_mutex),
+        DestroyMutex: Some(mutex),
+        LockMutex: Some(mutex),
+        UnlockMutex: Some(mutex),
+        flags: 0,
+        pReserved: null_mut(),
+    };
+    let threads = CKF_LIBRARY_CANT_CREATE_OS_THREADS | CKF_OS_LOCKING_OK;
+    let none =
+        CK_C_INITIALIZE_ARGS { CreateMutex: None, DestroyMutex: None, LockMutex: None, UnlockMutex: None, ..callbacks };
+    let module = load();
+    for (mut args, expected) in [
+        (callbacks, CKR_CANT_LOCK),
+        (CK_C_INITIALIZE_ARGS { UnlockMutex: None, flags: threads, ..callbacks }, CKR_ARGUMENTS_BAD),
+        (CK_C_INITIALIZE_ARGS { CreateMutex: Some(create_mutex), ..none }, CKR_ARGUMENTS_BAD),
+        (CK_C_INITIALIZE_ARGS { pReserved: c"parameters".as_ptr().cast_mut().cast(), ..none }, CKR_ARGUMENTS_BAD),
+        (CK_C_INITIALIZE_ARGS { flags: threads, ..callbacks }, CKR_OK),
+        (CK_C_INITIALIZE_ARGS { flags: CKF_OS_LOCKING_OK, ..none }, CKR_OK),
+        (none, CKR_OK),
+    ] {
+        assert_eq!(initialize(&module, &mut args), expected);
+        if expected == CKR_OK {
+            assert_eq!(initialize(&module, &mut args), CKR_CRYPTOKI_ALREADY_INITIALIZED);
+            assert_eq!(finalize(&module), CKR_OK);
+        }
+    }
+    assert_eq!(finalize(&module), CKR_CRYPTOKI_NOT_INITIALIZED);
+}
+
+#[test]
+fn initialize_reads_no_further_than_the_standards_structure() {
+    const PAGE: usize = 65536;
+    // SAFETY: two fresh ranges, the second of which is made unreadable; the structure stands at the end of the first.
+    let args = unsafe {
+        let pages = libc::mmap(
+            null_mut(),
+            2 * PAGE,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANON,
+            -1,
+            0,
+        );
+        assert_ne!(pages, libc::MAP_FAILED);
+        assert_eq!(libc::mprotect(pages.byte_add(PAGE), PAGE, libc::PROT_NONE), 0);
+        pages.byte_add(PAGE).cast::<CK_C_INITIALIZE_ARGS>().sub(1)
+    };
+    assert_eq!(initialize(&load(), args), CKR_OK);
+}
+
+#[test]
+fn reserved_arguments_must_be_null() {
+    let module = initialized();
+    let reserved = (&raw const module).cast_mut().cast();
+    // SAFETY: the module may not follow the pointer.
+    unsafe {
+        assert_eq!(module.v3.C_WaitForSlotEvent.unwrap()(CKF_DONT_BLOCK, &mut 0, reserved), CKR_ARGUMENTS_BAD);
+        assert_eq!(module.v3.C_Finalize.unwrap()(reserved), CKR_ARGUMENTS_BAD);
+    }
+    assert_eq!(finalize(&module), CKR_OK);
+}
+
+#[test]
+fn each_list_has_its_own_version_and_reports_it() {
+    let module = initialized();
+    assert_eq!((module.v2.version.major, module.v2.version.minor), (2, 40));
+    assert_eq!((module.v3.version.major, module.v3.version.minor), (3, 0));
+    for (info, expected) in [(module.v2.C_GetInfo, (2, 40)), (module.v3.C_GetInfo, (3, 0))] {
+        // SAFETY: zeroes are a value of CK_INFO, which has room for the answer.
+        let mut answer: CK_INFO = unsafe { zeroed() };
+        // SAFETY: as above.
+        assert_eq!(unsafe { info.unwrap()(&mut answer) }, CKR_OK);
+        assert_eq!((answer.cryptokiVersion.major, answer.cryptokiVersion.minor), expected);
+        assert_eq!(&answer.manufacturerID, b"jpki-pkcs11                     ");
+        assert!(!answer.libraryDescription.contains(&0));
+    }
+}
+
+#[test]
+fn an_interface_is_found_by_what_it_must_have() {
+    let module = load();
+    let find = |name: Option<&CStr>, version: Option<(u8, u8)>, flags| {
+        let mut version = version.map(|(major, minor)| CK_VERSION { major, minor });
+        let name = name.map_or(null(), CStr::as_ptr).cast_mut().cast();
+        let version: *mut CK_VERSION = version.as_mut().map_or(null_mut(), |version| version);
+        let mut found: *mut CK_INTERFACE = null_mut();
+        // SAFETY: all are good for the call; what is found lives as long as the process.
+        unsafe {
+            let rv = module.v3.C_GetInterface.unwrap()(name, version, &mut found, flags);
+            (rv, found.as_ref().map_or(null(), |found| found.pFunctionList.cast_const()))
+        }
+    };
+    let v2 = (CKR_OK, std::ptr::from_ref(module.v2).cast());
+    let v3 = (CKR_OK, std::ptr::from_ref(module.v3).cast());
+    let none = (CKR_FUNCTION_FAILED, null());
+    let standard = Some(c"PKCS 11");
+    assert_eq!(find(None, None, 0), v3);
+    assert_eq!(find(standard, None, 0), v3);
+    assert_eq!(find(standard, Some((3, 0)), 0), v3);
+    assert_eq!(find(standard, Some((2, 40)), 0), v2);
+    assert_eq!(find(standard, Some((3, 2)), 0), none);
+    assert_eq!(find(standard, None, CKF_INTERFACE_FORK_SAFE), none);
+    assert_eq!(find(Some(c"Vendor NSS FIPS Interface"), None, 0), none);
+    assert_eq!(find(Some(c""), None, 0), none);
+}
+
+#[test]
+fn the_list_of_interfaces_says_its_length_also_when_there_is_too_little_room() {
+    let module = load();
+    // SAFETY: zeroes are a value of CK_INTERFACE.
+    let mut list: [CK_INTERFACE; 3] = unsafe { zeroed() };
+    let get = |start: *mut CK_INTERFACE, room: CK_ULONG| {
+        let mut count = room;
+        // SAFETY: `start` is null or has room for as many.
+        (unsafe { module.v3.C_GetInterfaceList.unwrap()(start, &mut count) }, count)
+    };
+    assert_eq!(get(null_mut(), 0), (CKR_OK, 2));
+    assert_eq!(get(list.as_mut_ptr(), 1), (CKR_BUFFER_TOO_SMALL, 2));
+    assert!(list[0].pFunctionList.is_null());
+    assert_eq!(get(list.as_mut_ptr(), 3), (CKR_OK, 2));
+    assert_eq!(list[0].pFunctionList.cast_const(), std::ptr::from_ref(module.v3).cast());
+    assert_eq!(list[1].pFunctionList.cast_const(), std::ptr::from_ref(module.v2).cast());
+    for interface in &list[..2] {
+        // SAFETY: the standard makes it a C string, here a static one.
+        assert_eq!(unsafe { CStr::from_ptr(interface.pInterfaceName.cast()) }, c"PKCS 11");
+        assert_eq!(interface.flags, 0);
+    }
+}
+
+#[test]
+fn every_function_is_exported_by_name() {
+    let module = load();
+    for name in all_with_zeroes(&module).into_iter().map(|(name, _)| name).chain(["C_Initialize", "C_Finalize"]) {
+        // SAFETY: only the address is looked at.
+        let symbol = unsafe { module.library.get::<*const c_void>(name.as_bytes()) };
+        assert!(symbol.is_ok(), "{name}");
+    }
+}
+
+#[test]
+fn two_modules_in_one_process_do_not_call_each_other() {
+    // As a program does that wants the symbols of one module for itself: every later module with the same names would
+    // take the first one's, if its lists were bound by name.
+    let first = load_with(RTLD_NOW | RTLD_GLOBAL);
+    let second = load_with(RTLD_NOW | RTLD_GLOBAL);
+    assert!(!std::ptr::eq(first.v2, second.v2));
+    assert_eq!(initialize(&first, null_mut()), CKR_OK);
+    says_it_is_not_initialized(&second);
+    assert_eq!(initialize(&second, null_mut()), CKR_OK);
+    assert_eq!(finalize(&first), CKR_OK);
+    assert_eq!(finalize(&second), CKR_OK);
+}
