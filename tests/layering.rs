@@ -1,0 +1,297 @@
+//! The picture of the layers in `src/lib.rs` holds: who imports whom, where unsafe code, private keys and the network are.
+//! Read from the source, comments and texts left out.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// What each layer may import beside itself and the leaves.
+const MAY_IMPORT: [(&str, &[&str]); 15] = [
+    ("secret", &[]),
+    ("tlv", &[]),
+    ("apdu", &[]),
+    ("transport", &["secret", "tlv", "apdu"]),
+    // Does not know certificates: it reads bytes.
+    ("card", &["secret", "tlv", "apdu", "transport"]),
+    // Does not know cards: it is given bytes.
+    ("cert", &["tlv"]),
+    ("validity", &["tlv", "cert"]),
+    // A second witness of the card: it shares no constant with `card`.
+    ("emulator", &["tlv", "apdu", "transport", "cert"]),
+    ("readers", &["transport", "emulator"]),
+    ("pkcs11", &["secret", "tlv", "apdu", "transport", "card", "cert", "readers"]),
+    ("cli", &["secret", "tlv", "apdu", "transport", "card", "cert", "validity", "emulator", "readers"]),
+    ("main", &["cli"]),
+    ("config", &[]),
+    ("logging", &[]),
+    ("lib", &[]),
+];
+
+/// What everything above may use. Among themselves: `LEAVES_USE`.
+const LEAVES: [&str; 5] = ["sys", "text", "words", "config", "logging"];
+
+/// What the leaves may import.
+const LEAVES_USE: [(&str, &[&str]); 5] = [
+    ("sys", &[]),
+    ("text", &[]),
+    ("words", &[]),
+    ("config", &["sys", "text"]),
+    ("logging", &["sys", "text", "config"]),
+];
+
+#[test]
+fn layers_import_downwards_only() {
+    let sources = sources();
+    let mut seen = 0;
+    for source in &sources {
+        let own = source.layer();
+        for import in source.imports() {
+            let allowed = match LEAVES_USE.iter().find(|(leaf, _)| *leaf == own) {
+                Some((_, uses)) => uses.contains(&import.as_str()),
+                None => {
+                    let (_, uses) = MAY_IMPORT
+                        .iter()
+                        .find(|(layer, _)| *layer == own)
+                        .unwrap_or_else(|| panic!("{}: a layer that the table does not know", source.path.display()));
+                    uses.contains(&import.as_str()) || LEAVES.contains(&import.as_str())
+                }
+            };
+            assert!(allowed || import == own, "{}: {own} may not import {import}", source.path.display());
+            seen += usize::from(import != own);
+        }
+    }
+    assert!(seen > 20, "only {seen} imports were found: they are written in a way this test does not read");
+}
+
+#[test]
+fn unsafe_code_is_at_the_edges_only() {
+    let edges = ["src/sys", "src/pkcs11/ffi", "src/pkcs11/entry"];
+    let with: Vec<_> = sources()
+        .into_iter()
+        .filter(|source| source.words().any(|word| word == "unsafe" || word == "unsafe_code"))
+        .map(|source| source.path)
+        .collect();
+    assert!(with.len() >= edges.len());
+    for path in with {
+        // The file itself, and what belongs to it alone: its tests, its parts.
+        let name = path.with_extension("");
+        assert!(edges.iter().any(|edge| name.starts_with(edge)), "unsafe code in {}", path.display());
+    }
+}
+
+#[test]
+fn private_keys_are_the_practice_cards_only() {
+    // RUSTSEC-2023-0071 is about the timing of private-key operations: module and card layer have none.
+    let with = containing(&["RsaPrivateKey", "SigningKey", "BlindedSigningKey", "DecryptingKey"]);
+    assert!(with.contains_key("emulator"), "the practice card's own keys were not found");
+    assert_eq!(with.keys().collect::<Vec<_>>(), ["emulator"], "{with:?}");
+}
+
+#[test]
+fn the_module_knows_no_network_and_starts_no_process() {
+    let network = containing(&["TcpStream", "TcpListener", "UdpSocket", "ToSocketAddrs"]);
+    for layer in network.keys() {
+        assert!(["emulator", "validity"].contains(&layer.as_str()), "{network:?}");
+    }
+    let loaded_with_it =
+        |source: &Source| !["cli", "emulator"].contains(&source.layer().as_str()) && !source.path.ends_with("tests.rs");
+    for source in sources().iter().filter(|source| loaded_with_it(source)) {
+        assert!(!source.code.contains("process::Command"), "{} starts a process", source.path.display());
+    }
+}
+
+/// The files in which one of `names` stands, by layer.
+fn containing(names: &[&str]) -> BTreeMap<String, Vec<PathBuf>> {
+    let mut found = BTreeMap::<String, Vec<PathBuf>>::new();
+    for source in sources() {
+        if source.words().any(|word| names.contains(&word)) {
+            found.entry(source.layer()).or_default().push(source.path);
+        }
+    }
+    found
+}
+
+/// A source file, its comments and texts left out.
+struct Source {
+    path: PathBuf,
+    code: String,
+}
+
+fn sources() -> Vec<Source> {
+    let mut sources = Vec::new();
+    let mut folders = vec![PathBuf::from("src")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(&folder)).unwrap() {
+            let entry = entry.unwrap();
+            let path = folder.join(entry.file_name());
+            if entry.file_type().unwrap().is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let code = without_comments_and_texts(&std::fs::read_to_string(entry.path()).unwrap());
+                sources.push(Source { path, code });
+            }
+        }
+    }
+    assert!(sources.len() > 10);
+    sources
+}
+
+impl Source {
+    /// The path of its module from the crate's root, file by file.
+    fn module(&self) -> Vec<String> {
+        let path = self.path.with_extension("");
+        let names = path.iter().skip(1).map(|name| name.to_string_lossy().into_owned());
+        names.filter(|name| name != "mod").collect()
+    }
+
+    fn layer(&self) -> String {
+        self.module().swap_remove(0)
+    }
+
+    fn words(&self) -> impl Iterator<Item = &str> {
+        self.code.split(|character| !is_of_word(character))
+    }
+
+    /// The layers it names: after `crate::` (`jpki_pkcs11::` in the program), and after as many `super::` as lead to the
+    /// crate's root.
+    fn imports(&self) -> Vec<String> {
+        let code: String = self.code.split_whitespace().collect::<Vec<_>>().join(" ").replace(":: ", "::");
+        let to_root = "super::".repeat(self.module().len());
+        let roots = ["crate::", "jpki_pkcs11::", &to_root, &format!("{to_root}super::")];
+        let mut layers = Vec::new();
+        for root in roots {
+            for (at, _) in code.match_indices(root) {
+                let longer_word = code[..at].ends_with(|last: char| is_of_word(last) || last == ':');
+                if longer_word {
+                    continue;
+                }
+                let rest = &code[at + root.len()..];
+                let names = match rest.strip_prefix('{') {
+                    Some(group) => heads(group),
+                    None => vec![identifier(rest)],
+                };
+                // From a `super` that may stand in an inline module, only what can be nothing else.
+                let sure = !root.starts_with("super");
+                layers.extend(names.into_iter().filter(|name| sure && !name.is_empty() || is_layer(name)));
+            }
+        }
+        layers
+    }
+}
+
+fn is_layer(name: &str) -> bool {
+    LEAVES.contains(&name) || MAY_IMPORT.iter().any(|(layer, _)| *layer == name)
+}
+
+fn identifier(text: &str) -> String {
+    text.chars().take_while(|&character| is_of_word(character)).collect()
+}
+
+/// The first names of a group in braces, whose opening brace is gone already.
+fn heads(group: &str) -> Vec<String> {
+    let (mut depth, mut heads, mut start) = (1, Vec::new(), true);
+    for (at, character) in group.char_indices() {
+        match character {
+            '{' => depth += 1,
+            '}' if depth == 1 => break,
+            '}' => depth -= 1,
+            ',' if depth == 1 => start = true,
+            ' ' => {}
+            _ if start => {
+                heads.push(identifier(&group[at..]));
+                start = false;
+            }
+            _ => {}
+        }
+    }
+    heads
+}
+
+/// The source with comments (nested ones too) and the insides of string literals gone.
+fn without_comments_and_texts(source: &str) -> String {
+    let mut code = String::new();
+    let mut rest = source;
+    while let Some(character) = rest.chars().next() {
+        if rest.starts_with("//") {
+            rest = rest.find('\n').map_or("", |end| &rest[end..]);
+        } else if rest.starts_with("/*") {
+            let mut depth = 0;
+            while !rest.is_empty() {
+                let step = match rest {
+                    rest if rest.starts_with("/*") => (1, 2),
+                    rest if rest.starts_with("*/") => (-1, 2),
+                    rest => (0, rest.chars().next().map_or(1, char::len_utf8)),
+                };
+                depth += step.0;
+                rest = &rest[step.1..];
+                if depth == 0 {
+                    break;
+                }
+            }
+        } else if rest.starts_with("'\"'") || rest.starts_with("'\\\"'") {
+            rest = &rest[if rest.starts_with("'\"'") { 3 } else { 4 }..];
+        } else if let Some(end) = raw_text(rest).filter(|_| !code.ends_with(is_of_word)) {
+            code.push_str("\"\"");
+            rest = &rest[end..];
+        } else if character == '"' {
+            let mut escaped = false;
+            let end = rest[1..].find(|character| {
+                let end = character == '"' && !escaped;
+                escaped = character == '\\' && !escaped;
+                end
+            });
+            code.push_str("\"\"");
+            rest = end.map_or("", |end| &rest[end + 2..]);
+        } else {
+            code.push(character);
+            rest = &rest[character.len_utf8()..];
+        }
+    }
+    code
+}
+
+/// Where the raw string literal ends that `code` begins with, if it does.
+fn raw_text(code: &str) -> Option<usize> {
+    let hashes = code.strip_prefix('r')?.chars().take_while(|&character| character == '#').count();
+    let start = 1 + hashes + 1;
+    let end = format!("\"{}", "#".repeat(hashes));
+    code.get(..start)?.ends_with('"').then(|| code[start..].find(&end).map_or(code.len(), |at| start + at + end.len()))
+}
+
+fn is_of_word(character: char) -> bool {
+    character.is_alphanumeric() || character == '_'
+}
+
+mod the_reader_of_sources {
+    use super::*;
+
+    fn imports(path: &str, code: &str) -> Vec<String> {
+        Source { path: path.into(), code: without_comments_and_texts(code) }.imports()
+    }
+
+    #[test]
+    fn finds_every_way_to_name_a_layer() {
+        assert_eq!(imports("src/card/mod.rs", "use crate::apdu::Command;"), ["apdu"]);
+        assert_eq!(
+            imports("src/card/mod.rs", "use crate::{apdu::{Command, Sw}, secret, tlv::Header};"),
+            ["apdu", "secret", "tlv"]
+        );
+        assert_eq!(imports("src/card/mod.rs", "use crate::{\n    apdu,\n    tlv,\n};"), ["apdu", "tlv"]);
+        assert_eq!(imports("src/card/mod.rs", "fn f(x: crate::cert::Certificate) {}"), ["cert"]);
+        assert_eq!(imports("src/card/mod.rs", "pub(crate) use super::cert;"), ["cert"]);
+        assert_eq!(imports("src/card/commands.rs", "use super::super::cert::View;"), ["cert"]);
+        assert_eq!(imports("src/card/commands.rs", "mod tests { use super::super::super::cert; }"), ["cert"]);
+        assert_eq!(imports("src/main.rs", "jpki_pkcs11::pkcs11::run()"), ["pkcs11"]);
+    }
+
+    #[test]
+    fn takes_nothing_else_for_an_import() {
+        assert!(imports("src/card/mod.rs", "use super::profile; use other_crate::cert;").is_empty());
+        assert!(
+            imports("src/card/mod.rs", "/* crate::cert /* */ crate::cert */ // crate::cert\n\"\\\"crate::cert\"")
+                .is_empty()
+        );
+        assert!(imports("src/card/mod.rs", "r#\"a \"quote crate::cert\"#; r\"\\\"; '\"'; b'\"';").is_empty());
+        assert_eq!(imports("src/card/mod.rs", "r#\"a \"quote\"#; crate::cert; \"\""), ["cert"]);
+        assert!(imports("src/pkcs11/ffi.rs", "use super::rv::Rv; pub(crate) fn f() {}").is_empty());
+    }
+}
