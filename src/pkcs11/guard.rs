@@ -10,19 +10,9 @@ use std::sync::Once;
 /// Runs the body of the PKCS#11 function `name`. A panic is CKR_GENERAL_ERROR and, since its message may hold anything,
 /// only its place in the source is logged; nothing is printed.
 pub fn guard(name: &'static str, body: impl FnOnce() -> Result<()>) -> CK_RV {
-    static HOOK: Once = Once::new();
-    HOOK.call_once(|| {
-        let outside = panic::take_hook();
-        panic::set_hook(Box::new(move |info| {
-            if !keep_place(info) {
-                outside(info)
-            }
-        }));
-    });
-
+    hush_panics();
     let before = INSIDE.replace(true);
-    let outcome = panic::catch_unwind(AssertUnwindSafe(body));
-    let rv = match outcome {
+    let rv = match panic::catch_unwind(AssertUnwindSafe(body)) {
         Ok(result) => Rv::from(result),
         Err(payload) => {
             // Dropping it could panic again.
@@ -45,6 +35,23 @@ thread_local! {
     static PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
+/// Keeps panics inside an entry point off the standard error stream, which is the host program's.
+fn hush_panics() {
+    static HOOK: Once = Once::new();
+    // A host that is panicking itself, and cleans up through us, may not change the hook.
+    if std::thread::panicking() {
+        return;
+    }
+    HOOK.call_once(|| {
+        let outside = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            if !keep_place(info) {
+                outside(info);
+            }
+        }));
+    });
+}
+
 /// Notes where a panic happened, if that was inside an entry point. It is logged after unwinding, when no lock of a logger
 /// is held any more.
 fn keep_place(info: &PanicHookInfo<'_>) -> bool {
@@ -58,7 +65,8 @@ fn keep_place(info: &PanicHookInfo<'_>) -> bool {
 }
 
 fn log_outcome(name: &str, rv: Rv) {
-    if let Some(place) = PLACE.take() {
+    // No place is kept while a thread ends.
+    if let Ok(Some(place)) = PLACE.try_with(RefCell::take) {
         log::error!("{name}: panic at {place}; this is a bug, please report it");
     }
     log::debug!("{name}: {rv}");
