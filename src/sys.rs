@@ -243,8 +243,8 @@ mod tests {
         assert_eq!(LockedBytes::new(b"").unwrap().expose(), b"");
     }
 
-    #[cfg(target_os = "linux")]
-    #[cfg_attr(miri, ignore = "Miri has no fork")]
+    // Miri has no fork, no loader and no auxiliary vector.
+    #[cfg(all(target_os = "linux", not(miri)))]
     #[test]
     fn a_forked_child_finds_the_secret_wiped() {
         let secret = LockedBytes::new(b"1234").unwrap();
@@ -274,16 +274,14 @@ mod tests {
         assert_eq!((*one, *three), (1, 3));
     }
 
-    #[cfg(unix)]
-    #[cfg_attr(miri, ignore = "Miri has no loader")]
+    #[cfg(all(unix, not(miri)))]
     #[test]
     fn own_path_is_the_file_this_test_runs_from() {
         let found = own_path().unwrap().canonicalize().unwrap();
         assert_eq!(found, std::env::current_exe().unwrap().canonicalize().unwrap());
     }
 
-    #[cfg(target_os = "linux")]
-    #[cfg_attr(miri, ignore = "Miri has no auxiliary vector")]
+    #[cfg(all(target_os = "linux", not(miri)))]
     #[test]
     fn a_test_run_has_no_borrowed_privileges() {
         use std::os::unix::fs::MetadataExt;
