@@ -4,50 +4,18 @@
 #![cfg(unix)]
 #![allow(unsafe_code)]
 
+#[path = "common/loaded.rs"]
+mod loaded;
+
 use cryptoki_sys::*;
-use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_LOCAL, RTLD_NOW};
-use std::ffi::{CStr, c_int, c_void};
+use libloading::os::unix::{RTLD_GLOBAL, RTLD_NOW};
+use loaded::{Loaded, finalize, load, load_with};
+use std::ffi::{CStr, c_void};
 use std::mem::zeroed;
-use std::path::PathBuf;
 use std::ptr::{null, null_mut};
-use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A handle or an id that was never given out.
 const NEVER: CK_ULONG = 0xDEAD_BEEF;
-
-/// The library, loaded from a copy of its file: the loader takes that for another library, so each test has its own state.
-struct Loaded {
-    library: Library,
-    v2: &'static CK_FUNCTION_LIST,
-    v3: &'static CK_FUNCTION_LIST_3_0,
-}
-
-fn load() -> Loaded {
-    load_with(RTLD_NOW | RTLD_LOCAL)
-}
-
-fn load_with(flags: c_int) -> Loaded {
-    static COPIES: AtomicU32 = AtomicU32::new(0);
-    let own = std::env::current_exe().unwrap();
-    let built =
-        own.with_file_name(format!("{}jpki_pkcs11{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX));
-    let number = COPIES.fetch_add(1, Ordering::Relaxed);
-    let copy = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("entry-{}-{number}", std::process::id()));
-    std::fs::copy(built, &copy).unwrap();
-    // SAFETY: the library's initialisers are Rust's own, and the file is no longer written to.
-    let library = unsafe { Library::open(Some(&copy), flags) }.unwrap();
-    std::fs::remove_file(copy).unwrap();
-
-    // SAFETY: the symbols have these types by the standard. The lists live as long as the process: `-z nodelete`.
-    unsafe {
-        let function_list: CK_C_GetFunctionList = *library.get(b"C_GetFunctionList").unwrap();
-        let interface: CK_C_GetInterface = *library.get(b"C_GetInterface").unwrap();
-        let (mut v2, mut v3) = (null_mut(), null_mut());
-        assert_eq!(function_list.unwrap()(&mut v2), CKR_OK);
-        assert_eq!(interface.unwrap()(null_mut(), null_mut(), &mut v3, 0), CKR_OK);
-        Loaded { library, v2: &*v2, v3: &*(*v3).pFunctionList.cast() }
-    }
-}
 
 /// The same, initialised.
 fn initialized() -> Loaded {
@@ -115,11 +83,6 @@ fn all_with_zeroes(module: &Loaded) -> Vec<(&'static str, CK_RV)> {
         C_MessageSignInit C_SignMessage C_SignMessageBegin C_SignMessageNext C_MessageSignFinal
         C_MessageVerifyInit C_VerifyMessage C_VerifyMessageBegin C_VerifyMessageNext C_MessageVerifyFinal);
     of_2_40.into_iter().chain(of_3_0).collect()
-}
-
-fn finalize(module: &Loaded) -> CK_RV {
-    // SAFETY: null is what the standard asks for.
-    unsafe { module.v3.C_Finalize.unwrap()(null_mut()) }
 }
 
 fn says_it_is_not_initialized(module: &Loaded) {

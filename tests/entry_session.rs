@@ -1,0 +1,276 @@
+//! What the entry points make of a session with a card in it: how operations end, where signatures go, what is refused. The
+//! card is a practice card in the embedded practice reader; the library is the built one, as a C program loads it.
+
+#![cfg(all(unix, feature = "practice"))]
+#![allow(unsafe_code)]
+
+#[path = "common/loaded.rs"]
+mod loaded;
+
+use cryptoki_sys::*;
+use jpki_pkcs11::emulator::PracticeCard;
+use jpki_pkcs11::emulator::image::Kind;
+use jpki_pkcs11::emulator::issue::{Order, personalise};
+use jpki_pkcs11::emulator::seed::Seed;
+use loaded::{Loaded, load};
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::ptr::null_mut;
+use std::sync::{LazyLock, Mutex, MutexGuard};
+
+/// One module with one card for all tests here, each of which has it for itself.
+struct Card {
+    list: &'static CK_FUNCTION_LIST_3_0,
+    slot: CK_SLOT_ID,
+    _alone: MutexGuard<'static, ()>,
+}
+
+static MODULE: LazyLock<Loaded> = LazyLock::new(|| {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("session-{}", std::process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    let card = folder.join("practice.card");
+    let image = personalise(&Order::new(Kind::MyNumber, Seed::random().unwrap(), 1_700_000_000)).unwrap();
+    drop(PracticeCard::create(&card, &image).unwrap());
+    let configuration = folder.join("jpki-pkcs11.toml");
+    fs::write(&configuration, format!("practice = ['{}']\ntokens = 'both'\n", card.display())).unwrap();
+    fs::set_permissions(&configuration, Permissions::from_mode(0o600)).unwrap();
+    // SAFETY: before the module starts, and Rust's own environment functions lock.
+    unsafe {
+        std::env::set_var("JPKI_PKCS11_CONF", &configuration);
+        for variable in ["PCSCLITE_CSOCK_NAME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR", "HOME"] {
+            std::env::set_var(variable, "/nonexistent");
+        }
+    }
+    let module = load();
+    // SAFETY: null is good for C_Initialize.
+    assert_eq!(unsafe { module.v3.C_Initialize.unwrap()(null_mut()) }, CKR_OK);
+    module
+});
+
+impl Card {
+    fn insert() -> Card {
+        static ALONE: Mutex<()> = Mutex::new(());
+        let alone = ALONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let list = MODULE.v3;
+        let (mut slots, mut count) = ([0; 8], 8);
+        // SAFETY: room for as many slots as said.
+        assert_eq!(unsafe { list.C_GetSlotList.unwrap()(CK_TRUE, slots.as_mut_ptr(), &mut count) }, CKR_OK);
+        assert_eq!(count, 2, "an authentication and a signature token");
+        Card { list, slot: slots[0], _alone: alone }
+    }
+
+    fn session(&self) -> CK_SESSION_HANDLE {
+        let mut session = 0;
+        // SAFETY: a place for the handle.
+        let rv =
+            unsafe { self.list.C_OpenSession.unwrap()(self.slot, CKF_SERIAL_SESSION, null_mut(), None, &mut session) };
+        assert_eq!(rv, CKR_OK);
+        session
+    }
+
+    fn logged_in(&self) -> CK_SESSION_HANDLE {
+        let session = self.session();
+        let pin = b"1234";
+        // SAFETY: the PIN has four bytes.
+        let rv = unsafe { self.list.C_Login.unwrap()(session, CKU_USER, pin.as_ptr().cast_mut(), 4) };
+        assert!([CKR_OK, CKR_USER_ALREADY_LOGGED_IN].contains(&rv), "{rv:#x}");
+        session
+    }
+
+    fn find(&self, session: CK_SESSION_HANDLE, mut class: CK_OBJECT_CLASS) -> CK_OBJECT_HANDLE {
+        let mut template = CK_ATTRIBUTE {
+            type_: CKA_CLASS,
+            pValue: (&raw mut class).cast(),
+            ulValueLen: size_of_val(&class) as CK_ULONG,
+        };
+        let (mut object, mut count) = (0, 0);
+        // SAFETY: one attribute with its value, one place for a handle.
+        unsafe {
+            assert_eq!(self.list.C_FindObjectsInit.unwrap()(session, &mut template, 1), CKR_OK);
+            assert_eq!(self.list.C_FindObjects.unwrap()(session, &mut object, 1, &mut count), CKR_OK);
+            assert_eq!(self.list.C_FindObjectsFinal.unwrap()(session), CKR_OK);
+        }
+        assert_eq!(count, 1);
+        object
+    }
+
+    fn sign_init(&self, session: CK_SESSION_HANDLE, key: CK_OBJECT_HANDLE) {
+        let mut mechanism = mechanism();
+        // SAFETY: a mechanism without a parameter.
+        assert_eq!(unsafe { self.list.C_SignInit.unwrap()(session, &mut mechanism, key) }, CKR_OK);
+    }
+
+    fn verify_init(&self, session: CK_SESSION_HANDLE, key: CK_OBJECT_HANDLE) {
+        let mut mechanism = mechanism();
+        // SAFETY: a mechanism without a parameter.
+        assert_eq!(unsafe { self.list.C_VerifyInit.unwrap()(session, &mut mechanism, key) }, CKR_OK);
+    }
+
+    fn sign(&self, session: CK_SESSION_HANDLE, data: &[u8], out: &mut [u8]) -> (CK_RV, CK_ULONG) {
+        let mut len = out.len() as CK_ULONG;
+        // SAFETY: data and room of those lengths.
+        let rv = unsafe {
+            let (data, data_len) = (data.as_ptr().cast_mut(), data.len() as CK_ULONG);
+            self.list.C_Sign.unwrap()(session, data, data_len, out.as_mut_ptr(), &mut len)
+        };
+        (rv, len)
+    }
+}
+
+fn mechanism() -> CK_MECHANISM {
+    CK_MECHANISM { mechanism: CKM_SHA256_RSA_PKCS, pParameter: null_mut(), ulParameterLen: 0 }
+}
+
+#[test]
+fn what_is_not_offered_says_so() {
+    let card = Card::insert();
+    let (list, session) = (card.list, card.session());
+    // SAFETY: null and empty everywhere.
+    unsafe {
+        assert_eq!(list.C_InitToken.unwrap()(card.slot, null_mut(), 0, null_mut()), CKR_FUNCTION_NOT_SUPPORTED);
+        assert_eq!(list.C_InitPIN.unwrap()(session, null_mut(), 0), CKR_FUNCTION_NOT_SUPPORTED);
+        assert_eq!(list.C_EncryptInit.unwrap()(session, null_mut(), 0), CKR_FUNCTION_NOT_SUPPORTED);
+        assert_eq!(list.C_DigestInit.unwrap()(session, null_mut()), CKR_FUNCTION_NOT_SUPPORTED);
+        assert_eq!(list.C_GetOperationState.unwrap()(session, null_mut(), null_mut()), CKR_FUNCTION_NOT_SUPPORTED);
+        assert_eq!(list.C_MessageSignInit.unwrap()(session, null_mut(), 0), CKR_FUNCTION_NOT_SUPPORTED);
+        assert_eq!(list.C_SeedRandom.unwrap()(session, null_mut(), 0), CKR_RANDOM_NO_RNG);
+        assert_eq!(list.C_GenerateRandom.unwrap()(session, null_mut(), 0), CKR_RANDOM_NO_RNG);
+        assert_eq!(list.C_GetFunctionStatus.unwrap()(session), CKR_FUNCTION_NOT_PARALLEL);
+        assert_eq!(list.C_CancelFunction.unwrap()(session), CKR_FUNCTION_NOT_PARALLEL);
+    }
+}
+
+#[test]
+fn a_length_query_and_too_little_room_keep_the_operation() {
+    let card = Card::insert();
+    let session = card.logged_in();
+    card.sign_init(session, card.find(session, CKO_PRIVATE_KEY));
+    let mut len = 0;
+    // SAFETY: one byte of data, and null for the length.
+    let rv = unsafe { card.list.C_Sign.unwrap()(session, b"J".as_ptr().cast_mut(), 1, null_mut(), &mut len) };
+    assert_eq!((rv, len), (CKR_OK, 256));
+    let mut signature = [0; 256];
+    assert_eq!(card.sign(session, b"J", &mut signature[..255]), (CKR_BUFFER_TOO_SMALL, 256));
+    assert_eq!(signature, [0; 256]);
+    assert_eq!(card.sign(session, b"J", &mut signature), (CKR_OK, 256));
+    assert_eq!(card.sign(session, b"J", &mut signature), (CKR_OPERATION_NOT_INITIALIZED, 256));
+}
+
+#[test]
+fn bad_arguments_end_the_operation() {
+    let card = Card::insert();
+    let session = card.logged_in();
+    let (private, public) = (card.find(session, CKO_PRIVATE_KEY), card.find(session, CKO_PUBLIC_KEY));
+    let list = card.list;
+    let (mut byte, mut len) = (0u8, 1);
+    let byte: *mut u8 = &mut byte;
+    for bad in 0..4 {
+        card.sign_init(session, private);
+        // SAFETY: null where there is a length is refused unread.
+        let (refused, after) = unsafe {
+            let refused = match bad {
+                0 => list.C_Sign.unwrap()(session, null_mut(), 1, null_mut(), &mut len),
+                1 => list.C_Sign.unwrap()(session, byte, 1, byte, null_mut()),
+                2 => list.C_SignUpdate.unwrap()(session, null_mut(), 1),
+                _ => list.C_SignFinal.unwrap()(session, byte, null_mut()),
+            };
+            (refused, list.C_SignFinal.unwrap()(session, null_mut(), &mut len))
+        };
+        assert_eq!((refused, after), (CKR_ARGUMENTS_BAD, CKR_OPERATION_NOT_INITIALIZED), "signing, case {bad}");
+    }
+    for bad in 0..3 {
+        card.verify_init(session, public);
+        // SAFETY: as above.
+        let (refused, after) = unsafe {
+            let refused = match bad {
+                0 => list.C_Verify.unwrap()(session, byte, 1, null_mut(), 1),
+                1 => list.C_VerifyUpdate.unwrap()(session, null_mut(), 1),
+                _ => list.C_VerifyFinal.unwrap()(session, null_mut(), 1),
+            };
+            (refused, list.C_VerifyFinal.unwrap()(session, byte, 1))
+        };
+        assert_eq!((refused, after), (CKR_ARGUMENTS_BAD, CKR_OPERATION_NOT_INITIALIZED), "verifying, case {bad}");
+    }
+}
+
+#[test]
+fn an_init_without_a_mechanism_ends_the_operation() {
+    let card = Card::insert();
+    let session = card.logged_in();
+    card.sign_init(session, card.find(session, CKO_PRIVATE_KEY));
+    card.verify_init(session, card.find(session, CKO_PUBLIC_KEY));
+    let mut byte = 0u8;
+    // SAFETY: null is what ends an operation.
+    unsafe {
+        assert_eq!(card.list.C_SignInit.unwrap()(session, null_mut(), 0), CKR_OK);
+        assert_eq!(card.list.C_VerifyInit.unwrap()(session, null_mut(), 0), CKR_OK);
+        assert_eq!(card.list.C_VerifyFinal.unwrap()(session, &mut byte, 1), CKR_OPERATION_NOT_INITIALIZED);
+    }
+    assert_eq!(card.sign(session, b"J", &mut [0; 256]).0, CKR_OPERATION_NOT_INITIALIZED);
+}
+
+#[test]
+fn a_signature_may_be_written_over_its_data() {
+    let card = Card::insert();
+    let session = card.logged_in();
+    let (private, public) = (card.find(session, CKO_PRIVATE_KEY), card.find(session, CKO_PUBLIC_KEY));
+    let mut apart = [0; 256];
+    card.sign_init(session, private);
+    assert_eq!(card.sign(session, &[7; 300], &mut apart), (CKR_OK, 256));
+
+    let (mut both, mut len) = ([7u8; 300], 256);
+    card.sign_init(session, private);
+    let start = both.as_mut_ptr();
+    // SAFETY: data and signature both lie inside the array.
+    assert_eq!(unsafe { card.list.C_Sign.unwrap()(session, start, 300, start, &mut len) }, CKR_OK);
+    assert_eq!((len, &both[..256]), (256, &apart[..]));
+    assert_eq!(both[256..], [7; 44]);
+
+    for (data, expected) in [([7u8; 300], CKR_OK), ([8; 300], CKR_SIGNATURE_INVALID)] {
+        card.verify_init(session, public);
+        let data = data.as_ptr().cast_mut();
+        // SAFETY: data and signature of those lengths.
+        let rv = unsafe { card.list.C_Verify.unwrap()(session, data, 300, apart.as_mut_ptr(), 256) };
+        assert_eq!(rv, expected);
+    }
+}
+
+#[test]
+fn attributes_of_a_private_key_are_answered_each_for_itself() {
+    let card = Card::insert();
+    let session = card.logged_in();
+    let key = card.find(session, CKO_PRIVATE_KEY);
+    let mut rooms = [[0xEEu8; 256]; 4];
+    let mut attributes = [CKA_PRIVATE_EXPONENT, CKA_LABEL, CKA_VENDOR_DEFINED | 1, CKA_MODULUS]
+        .map(|type_| CK_ATTRIBUTE { type_, pValue: null_mut(), ulValueLen: 256 });
+    for (attribute, room) in attributes.iter_mut().zip(&mut rooms) {
+        attribute.pValue = room.as_mut_ptr().cast();
+    }
+    attributes[1].ulValueLen = 1;
+    // SAFETY: four attributes with rooms of at least their lengths.
+    let rv = unsafe { card.list.C_GetAttributeValue.unwrap()(session, key, attributes.as_mut_ptr(), 4) };
+    assert_eq!(rv, CKR_ATTRIBUTE_SENSITIVE);
+    let none = CK_UNAVAILABLE_INFORMATION;
+    assert_eq!(attributes.map(|attribute| attribute.ulValueLen), [none, none, none, 256]);
+    assert_eq!(rooms[..3], [[0xEE; 256]; 3]);
+    assert_ne!(rooms[3], [0xEE; 256]);
+}
+
+#[test]
+fn objects_are_found_into_any_room() {
+    let card = Card::insert();
+    let session = card.session();
+    let (mut objects, mut count) = ([0; 64], 7);
+    // SAFETY: there are fewer objects than room, whatever room is promised.
+    unsafe {
+        assert_eq!(card.list.C_FindObjectsInit.unwrap()(session, null_mut(), 0), CKR_OK);
+        assert_eq!(card.list.C_FindObjects.unwrap()(session, null_mut(), 0, &mut count), CKR_OK);
+        assert_eq!(count, 0);
+        assert_eq!(card.list.C_FindObjects.unwrap()(session, objects.as_mut_ptr(), CK_ULONG::MAX, &mut count), CKR_OK);
+        assert!(count > 2 && count < 64);
+        assert_eq!(card.list.C_FindObjects.unwrap()(session, objects.as_mut_ptr(), 64, &mut count), CKR_OK);
+        assert_eq!(count, 0);
+        assert_eq!(card.list.C_FindObjectsFinal.unwrap()(session), CKR_OK);
+    }
+}
