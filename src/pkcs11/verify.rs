@@ -5,10 +5,18 @@ use super::rv::{Result, Rv};
 use rsa::traits::PublicKeyParts;
 use rsa::{BigUint, Pkcs1v15Sign, Pss, RsaPublicKey};
 use sha2::Sha256;
+use std::fmt;
 
 /// An RSA public key of a size this module serves.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct PublicKey(RsaPublicKey);
+
+// Its modulus tells whose key it is.
+impl fmt::Debug for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PublicKey(RSA-{})", self.0.n().bits())
+    }
+}
 
 impl PublicKey {
     /// The fewest bits of a modulus served, a Juki card's.
