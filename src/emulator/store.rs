@@ -41,7 +41,8 @@ impl Store {
     /// # Errors
     /// Any [`ImageError`] but [`ImageError::Exists`].
     pub fn open(path: &Path) -> Result<Store, ImageError> {
-        let store = Store::File(path.to_owned());
+        // By its own name: a rename onto a symbolic link would put the card in the link's place.
+        let store = Store::File(fs::canonicalize(path).map_err(ImageError::io(path))?);
         store.read()?;
         Ok(store)
     }

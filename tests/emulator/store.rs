@@ -107,6 +107,16 @@ fn two_cards_on_one_file_share_its_counter() {
     assert_eq!(send(&mut one, WRONG), "63C2");
 }
 
+#[test]
+fn a_link_to_a_card_stays_a_link() {
+    let (directory, path) = new_card("linked");
+    let link = directory.join("link.toml");
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    assert_eq!(send(&mut opened(&link), WRONG), "63C4");
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    assert_eq!(send(&mut opened(&path), QUERY), "63C4");
+}
+
 /// Many threads with a card of their own on one file: each try is spent once, and none is lost.
 #[test]
 fn tries_are_spent_one_by_one() {
