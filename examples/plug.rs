@@ -1,11 +1,10 @@
-//! Plugs a card into the virtual reader of vpcd: `plug ADDRESS practice FILE`, or `plug ADDRESS scripted` for a card that
-//! tries the PC/SC layer with what no practice card does, or `plug ADDRESS mute`. It stays there until it is killed.
+//! Plugs a card into the virtual reader of vpcd that tries the PC/SC layer with what no practice card does: `plug ADDRESS
+//! scripted` or `plug ADDRESS mute`. It stays there until it is killed.
 //!
 //! The scripted card answers `00 B0 P1 P2 …` with P1·256 + P2 bytes and 9000, `00 99 P1 …` with 9000 after P1 tenths of a
-//! second, and anything else with how often it was powered up and reset, and 9000.
+//! second, and anything else with how often it was powered up and reset, and 9000. The mute one says nothing at all.
 
-use jpki_pkcs11::emulator::{Device, PracticeCard, vpcd};
-use std::path::Path;
+use jpki_pkcs11::emulator::{Device, vpcd};
 use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::Duration;
@@ -48,11 +47,11 @@ impl Device for ScriptedCard {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let (address, mut card): (_, Box<dyn Device>) = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [address, "practice", file] => (address, Box::new(PracticeCard::open(Path::new(file))?)),
-        [address, "scripted"] => (address, Box::new(ScriptedCard::default())),
-        [address, "mute"] => (address, Box::new(ScriptedCard { mute: true, ..ScriptedCard::default() })),
-        _ => return Err("usage: plug ADDRESS (practice FILE | scripted | mute)".into()),
+    let (address, mute) = match arguments.as_slice() {
+        [address, card] if card == "scripted" => (address, false),
+        [address, card] if card == "mute" => (address, true),
+        _ => return Err("usage: plug ADDRESS (scripted | mute)".into()),
     };
-    Ok(vpcd::plug(card.as_mut(), address, &AtomicBool::new(false))?)
+    let mut card = ScriptedCard { mute, ..ScriptedCard::default() };
+    Ok(vpcd::plug(&mut card, address, &AtomicBool::new(false))?)
 }

@@ -90,13 +90,6 @@ impl From<&str> for Written {
     }
 }
 
-/// Says no more than that there is one: command lines are parsed into it, and may be printed.
-impl fmt::Debug for Birth {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Birth(…)")
-    }
-}
-
 /// A date of birth as registers have it: an era with a Gregorian year; what is not known is 0.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Birth {

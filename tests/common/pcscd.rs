@@ -6,7 +6,7 @@
 
 use super::{Scratch, eventually, run, target_dir, tool};
 use jpki_pkcs11::emulator::vpcd::DEFAULT_PORT;
-use std::ffi::{CString, OsStr};
+use std::ffi::CString;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -126,27 +126,29 @@ pub struct Pcscd {
 }
 
 impl Pcscd {
-    /// Puts the practice card of `file` into the first reader.
+    /// Puts the practice card of `file` into the first reader, as a person does.
     pub fn insert(&self, file: &Path) -> Inserted {
-        self.plug(&["practice".as_ref(), file.as_os_str()])
+        let mut insert = self.inside(env!("CARGO_BIN_EXE_jpki"));
+        insert.args(["card", "insert", "--host", "127.0.0.1"]).arg(file);
+        self.inserted(insert)
     }
 
     /// Puts a card into the first reader that does as it is told.
     pub fn insert_scripted(&self) -> Inserted {
-        self.plug(&["scripted".as_ref()])
+        self.plug("scripted")
     }
 
     /// Puts a card into the first reader that says nothing.
     pub fn insert_mute(&self) -> Inserted {
-        self.plug(&["mute".as_ref()])
+        self.plug("mute")
     }
 
     /// See `examples/plug.rs`.
-    fn plug(&self, card: &[&OsStr]) -> Inserted {
+    fn plug(&self, card: &str) -> Inserted {
         let program = target_dir().join("examples/plug");
         assert!(program.is_file(), "cargo test builds it, with --test only after: cargo build --example plug");
         let mut plug = self.inside(program);
-        plug.arg(format!("127.0.0.1:{DEFAULT_PORT}")).args(card);
+        plug.arg(format!("127.0.0.1:{DEFAULT_PORT}")).arg(card);
         self.inserted(plug)
     }
 
