@@ -1,5 +1,7 @@
 //! Whom a practice card is for: nobody, unless the caller invents somebody else.
 
+use std::fmt;
+
 /// Most characters of an address in a certificate (`card.md` §5.3).
 pub const LONGEST_ADDRESS: usize = 200;
 
@@ -87,6 +89,13 @@ impl Written {
 impl From<&str> for Written {
     fn from(text: &str) -> Written {
         Written { text: text.to_owned(), substituted: Vec::new() }
+    }
+}
+
+/// Says no more than that there is one: command lines are parsed into it, and may be printed.
+impl fmt::Debug for Birth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Birth(…)")
     }
 }
 
