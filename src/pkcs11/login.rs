@@ -153,9 +153,9 @@ impl Module {
 
     /// What the caller typed as a secret of this token's form.
     fn well_formed(&self, present: &Present, typed: &[u8]) -> Result<Pin> {
-        Pin::present(present.form()?, typed).or_else(|malformed| {
+        Pin::present(present.form()?, typed).map_err(|malformed| {
             log::info!("a secret was not sent: {malformed}");
-            Err(self.unsent(present))
+            self.unsent(present)
         })
     }
 

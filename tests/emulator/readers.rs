@@ -24,7 +24,7 @@ fn juki() -> PracticeReaders {
     readers_with(Box::new(card(image(Kind::Juki))))
 }
 
-fn ask(link: &mut dyn Link, command: &str) -> Result<String, Error> {
+fn ask(link: &mut (dyn Link + 'static), command: &str) -> Result<String, Error> {
     Transaction::begin(link)?.transmit(&bytes(command)).map(|answer| hex(&answer))
 }
 

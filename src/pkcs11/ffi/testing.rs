@@ -20,7 +20,6 @@ pub fn output(capacity: Option<usize>, call: impl FnOnce(&mut OutBuf<'_>) -> Res
     // SAFETY: both places outlive the call; `bytes` has `len` elements.
     let mut out = unsafe { OutBuf::new(start, &mut len) }?;
     call(&mut out)?;
-    drop(out);
     match capacity {
         Some(_) => bytes.truncate(len as usize),
         None => bytes.resize(len as usize, 0),

@@ -78,9 +78,11 @@ impl Ground {
             readers.insert(&PracticeReaders::name(index), device);
         }
         let directory = tempfile::tempdir().unwrap();
-        let mut config = Config::default();
-        config.state_dir = Some(directory.path().join("state"));
-        config.runtime_dir = Some(directory.path().join("run"));
+        let mut config = Config {
+            state_dir: Some(directory.path().join("state")),
+            runtime_dir: Some(directory.path().join("run")),
+            ..Config::default()
+        };
         change(&mut config);
         let module = Module::over(config, view, Box::new(readers.clone()));
         Ground { module, readers, _directory: directory }
