@@ -1,4 +1,67 @@
-//! PKCS#11 provider for the key pairs of Japan's public personal authentication service (JPKI).
+//! PKCS#11 provider for the key pairs of Japan's public personal authentication service (JPKI), on the My Number Card and
+//! its relatives; with the holder's program `jpki` and a practice card.
+//!
+//! # Layers
+//!
+//! Imports go one way, from right to left; `tests/layering.rs` reads the source against this picture.
+//!
+//! ```text
+//! secret  tlv  apdu
+//!    └─────┴────┴─→ transport ─→ card ─────────────────┐
+//!    tlv, apdu, transport's traits ─→ emulator ─→ readers ─→ pkcs11, cli
+//!    tlv ─→ cert ──────────────────────────────────────────→ pkcs11, cli
+//! config, logging, sys, text, words: leaves that everything above may use
+//! ```
+//!
+//! * [`card`] speaks the applet's commands and knows no certificate; [`cert`] reads certificates and knows no card.
+//! * [`emulator`] is the practice card. It never imports `card`: that both have a constant right is worth something only if
+//!   each took it from the specification.
+//! * [`pkcs11`] is what a program loads. It knows no network, starts no process and prints nothing. [`cli`] never imports
+//!   it.
+//! * Unsafe code is in [`sys`] (system calls) and at the C edge, `pkcs11/ffi` (pointers) and `pkcs11/entry` (the extern
+//!   functions and symbols), and denied elsewhere. Private RSA keys exist in `emulator` alone.
+//!
+//! # Words used everywhere
+//!
+//! A *reader* is two *slots*, because the applet has two secrets and a PKCS#11 token has one: authentication (even ids) and
+//! signature (odd ids). A *link* is a connection to a card; a *transaction* is the card to ourselves. An *epoch* is one
+//! stay of one card in one reader: sessions, logins and handles belong to an epoch and end with it.
+//!
+//! # How a call reaches the card
+//!
+//! `C_Sign` → a row of `pkcs11/table.rs` → `entry` behind `guard` (a panic becomes CKR_GENERAL_ERROR) → `ffi` makes slices
+//! → `module::current()` clones the module's `Arc` → `session` finds the session and compares its epoch → `signing`
+//! settles the length, then *takes* the operation, so that it ends whatever happens → `cards::with_card` holds the reader
+//! → [`card::Card::sign`]: one APDU if nobody came between → the signature is checked with the certificate's key → `ffi`
+//! writes it.
+//!
+//! # Locks
+//!
+//! In this order, and none held while waiting for an earlier one:
+//!
+//! 1. the process's `RwLock` around the module, only for as long as it takes to clone the `Arc`;
+//! 2. a session's operations, for the call;
+//! 3. a reader's connection, while a card is talked to: a card that keeps silent holds up its own reader's calls only;
+//! 4. `looking`, while the readers' presence is asked for, which waits for no card;
+//! 5. leaves, held for no I/O and no other lock: the tables of slots, sessions, readers and waiters, a token's state, the
+//!    closing flag.
+//!
+//! # Decisions that the code alone does not tell
+//!
+//! * **No thread of ours.** Presence is asked for by the calls that concern a slot; C_WaitForSlotEvent blocks its caller.
+//! * **Optimism where it costs nothing.** A query, a READ or a signature is sent without a SELECT on the belief that the
+//!   application is still selected; an answer that the application would not give leads to SELECT AID and a second try.
+//!   VERIFY and CHANGE are never sent so: they exist inside [`card::Card::session`] only, and no layer repeats them.
+//! * **The card does not tell who is logged in,** so PKCS#11's own state is the truth, and it becomes public *before* a
+//!   caller hears CKR_USER_NOT_LOGGED_IN. The one secret ever sent without a person typing it is the authentication PIN of
+//!   this very login, under the conditions of `pkcs11/signing.rs`, `regain`.
+//! * **A logout that logs out.** The verified state outlives disconnecting and resets, so the last login among this user's
+//!   processes (`pkcs11/login_lock.rs`) selects another application when it ends.
+//! * **Three files of one code.** The module knows its file name: `…-auth` and `…-sign` show one token each, since a browser
+//!   shown both asks for the signature password and could send name and address to any server.
+//! * **Fork.** A child finds the parent's state by process id and leaves it alone, locks included: it is uninitialised until
+//!   it calls C_Initialize, and what it inherited is leaked, for closing it would reset the parent's card.
+//! * **Nothing is cached on disk** but what a card was found unable to do (`card/abilities.rs`).
 
 pub mod apdu;
 pub mod card;
