@@ -57,8 +57,8 @@ install: target/release/$(MODULE)
 		$(INSTALL) -m 644 target/release/$(MODULE) "$(DESTDIR)$(moduledir)/$$module" || exit 1; \
 	done
 	$(INSTALL) -m 644 pkcs11-conf/config.toml $(DESTDIR)$(docdir)/config.toml
-	sed 's|@moduledir@|$(moduledir)|' pkcs11-conf/jpki-pkcs11.module.in >target/jpki-pkcs11.module
-	$(INSTALL) -m 644 target/jpki-pkcs11.module $(DESTDIR)$(p11kitdir)/jpki-pkcs11.module
+	sed 's|@moduledir@|$(moduledir)|' pkcs11-conf/jpki-pkcs11.module.in \
+		| $(INSTALL) -m 644 /dev/stdin $(DESTDIR)$(p11kitdir)/jpki-pkcs11.module
 
 target/release/$(MODULE):
 	@echo "Build it first, as yourself: make build" >&2; exit 1
