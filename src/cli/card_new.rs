@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// What `jpki card new` is asked. Whatever is not said about the resident is nobody's.
-#[derive(Debug, clap::Args)]
+#[derive(clap::Args)]
 pub struct Arguments {
     /// The file to make. With `--step clerk`, the file that the holder's step made.
     file: PathBuf,
@@ -55,7 +55,7 @@ pub struct Arguments {
 }
 
 /// The holder of the card.
-#[derive(Debug, clap::Args)]
+#[derive(clap::Args)]
 struct ResidentArguments {
     /// Family and given name, a full-width space between.
     #[arg(long)]

@@ -21,7 +21,7 @@ use std::path::Path;
 /// Looks after a My Number Card: what is on it, how many tries are left, and its secrets.
 ///
 /// This software is not made or approved by J-LIS, the Digital Agency or any public body.
-#[derive(Debug, Parser)]
+#[derive(Parser)]
 #[command(name = "jpki", version, propagate_version = true, after_help = failure::EXIT_CODES)]
 pub struct Arguments {
     /// Language of the messages; from the environment if not given.
@@ -38,7 +38,7 @@ enum Tongue {
     ZhTw,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Subcommand)]
 enum Command {
     /// Show readers, cards, tries left and certificates. Asks for no secret.
     Status(status::Arguments),
@@ -50,13 +50,13 @@ enum Command {
     Card(Card),
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Subcommand)]
 enum Pin {
     /// Change a secret: asks for the old one, then twice for the new one.
     Change(pin_change::Arguments),
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Subcommand)]
 enum Card {
     /// Make a practice card, for a resident who does not exist.
     New(card_new::Arguments),

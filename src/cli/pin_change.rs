@@ -10,7 +10,7 @@ use crate::words::{self, Language};
 use clap::ValueEnum;
 
 /// What `jpki pin change` is asked.
-#[derive(Debug, clap::Args)]
+#[derive(clap::Args)]
 pub struct Arguments {
     /// Which secret.
     #[arg(value_enum)]

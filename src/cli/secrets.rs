@@ -8,7 +8,7 @@ use crate::secret::{Form, Malformed, Pin};
 use crate::words::{self, Language, Words};
 
 /// How secrets are asked for.
-#[derive(Debug, clap::Args)]
+#[derive(clap::Args)]
 pub struct Asking {
     /// Read the answers from stdin, one a line, even on a terminal.
     #[arg(long)]

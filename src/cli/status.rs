@@ -13,7 +13,7 @@ use serde::Serialize;
 use std::time::SystemTime;
 
 /// What `jpki status` is asked.
-#[derive(Debug, clap::Args)]
+#[derive(clap::Args)]
 pub struct Arguments {
     /// Show the signature certificate too; asks for the signature password.
     #[arg(long)]
