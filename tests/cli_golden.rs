@@ -72,7 +72,11 @@ fn play(name: &str) {
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         fs::write(&file, &actual).unwrap();
     }
-    assert_eq!(expected, actual, "{name}: see UPDATE_GOLDEN");
+    // The first line that differs says more than two whole sessions.
+    for (number, (expected, actual)) in (1..).zip(expected.lines().zip(actual.lines())) {
+        assert_eq!(expected, actual, "{}:{number}", file.display());
+    }
+    assert_eq!(expected.lines().count(), actual.lines().count(), "{}: lines", file.display());
 }
 
 /// Runs one command of a session in `place` and returns what it said.
