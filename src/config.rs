@@ -46,6 +46,9 @@ pub struct Config {
     pub runtime_dir: Option<PathBuf>,
     /// What is wrong with the first file that could not be understood, as a sentence that says what to do.
     pub malformed: Option<String>,
+    /// Whether `JPKI_PKCS11_CONF` names a file that is not used: absent, not to be trusted, or malformed. Whoever set it
+    /// meant something else than what is left.
+    pub named_file_unused: bool,
     /// What else the log should say about the files, one sentence each.
     pub notes: Vec<String>,
 }
@@ -92,6 +95,7 @@ impl Default for Config {
             state_dir: None,
             runtime_dir: None,
             malformed: None,
+            named_file_unused: false,
             notes: Vec::new(),
         }
     }
@@ -105,13 +109,11 @@ impl Config {
         let mut config =
             Config { state_dir: environment.state_dir(), runtime_dir: environment.runtime_dir(), ..Config::default() };
         for path in environment.files() {
-            match File::read(&path, environment.user) {
-                Ok(None) => {}
-                Ok(Some(file)) => config.apply(file, path.parent().unwrap_or(Path::new("/"))),
-                Err(Refused::Untrusted(note)) => config.notes.push(note),
-                Err(Refused::Malformed(sentence)) if config.malformed.is_none() => config.malformed = Some(sentence),
-                Err(Refused::Malformed(sentence)) => config.notes.push(sentence),
-            }
+            config.read(&path, environment.user);
+        }
+        if environment.names_a_file() {
+            let used = environment.named_file().is_some_and(|path| config.read(&path, environment.user));
+            config.named_file_unused = !used;
         }
         if let Some(log) = environment.log() {
             config.log = Some(log);
@@ -126,6 +128,20 @@ impl Config {
     pub fn ignores(&self, reader: &str) -> bool {
         let reader = reader.to_lowercase();
         self.ignore_readers.iter().any(|part| reader.contains(&part.to_lowercase()))
+    }
+
+    /// Reads the file `path`, if it is there and may be used; whether it was.
+    fn read(&mut self, path: &Path, user: u32) -> bool {
+        match File::read(path, user) {
+            Ok(None) => return false,
+            Ok(Some(file)) => {
+                self.apply(file, path.parent().unwrap_or(Path::new("/")));
+                return true;
+            }
+            Err(Refused::Malformed(sentence)) if self.malformed.is_none() => self.malformed = Some(sentence),
+            Err(Refused::Untrusted(sentence) | Refused::Malformed(sentence)) => self.notes.push(sentence),
+        }
+        false
     }
 
     /// Takes over the keys that `file`, which lies in `directory`, has.

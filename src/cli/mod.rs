@@ -73,8 +73,8 @@ enum Card {
 pub fn run(arguments: &Arguments) -> Result<()> {
     let language = language(arguments.lang);
     match &arguments.command {
-        Command::Status(arguments) => status::run(arguments, &configuration(), language),
-        Command::Pin(Pin::Change(arguments)) => pin_change::run(arguments, &configuration(), language),
+        Command::Status(arguments) => status::run(arguments, &configuration()?, language),
+        Command::Pin(Pin::Change(arguments)) => pin_change::run(arguments, &configuration()?, language),
         Command::Card(Card::New(arguments)) => card_new::run(arguments),
         Command::Card(Card::Insert(arguments)) => card_insert::run(arguments),
         Command::Card(Card::Show(arguments)) => card_show::run(arguments, language),
@@ -96,7 +96,11 @@ fn language(asked: Option<Tongue>) -> Language {
 }
 
 /// The configuration of this process, its log begun; says on stderr what is wrong with it.
-fn configuration() -> Config {
+///
+/// # Errors
+/// [`Exit::Usage`] where `JPKI_PKCS11_CONF` names a file that is not used: it may have named a practice card, and a real
+/// one must not take its place.
+fn configuration() -> Result<Config> {
     let environment = Environment::of_process();
     let config = Config::load(&environment);
     if let Some(path) = &config.log
@@ -108,7 +112,11 @@ fn configuration() -> Config {
         log::warn!("{note}");
         output::warn(note);
     }
-    config
+    if config.named_file_unused {
+        return Err(Failure::new(Exit::Usage, "the configuration that JPKI_PKCS11_CONF names is not used")
+            .next("Give the whole path of a file of your own that nobody else may write to, or unset the variable."));
+    }
+    Ok(config)
 }
 
 /// The path as people may see it.

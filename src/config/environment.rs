@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 /// The system's configuration file.
 const SYSTEM_FILE: &str = "/etc/jpki-pkcs11/config.toml";
+/// The variable that names a configuration file.
+const NAMED_FILE: &str = "JPKI_PKCS11_CONF";
 /// The directory of this project under the user's XDG directories.
 const DIRECTORY: &str = "jpki-pkcs11";
 
@@ -39,11 +41,20 @@ impl Environment<'_> {
         }
     }
 
-    /// The configuration files, the one that overrides the others last. None of them need exist.
+    /// The configuration files of the system and of the user, which overrides it. Neither need exist.
     pub(super) fn files(&self) -> Vec<PathBuf> {
         let user = self.base("XDG_CONFIG_HOME", ".config").map(|base| base.join(DIRECTORY).join("config.toml"));
-        let named = self.path("JPKI_PKCS11_CONF");
-        std::iter::once(self.system_file.clone()).chain(user).chain(named).collect()
+        std::iter::once(self.system_file.clone()).chain(user).collect()
+    }
+
+    /// Whether [`NAMED_FILE`] is set and counts.
+    pub(super) fn names_a_file(&self) -> bool {
+        !self.secure && (self.variable)(NAMED_FILE).is_some_and(|value| !value.is_empty())
+    }
+
+    /// The file that [`NAMED_FILE`] names, which overrides the others.
+    pub(super) fn named_file(&self) -> Option<PathBuf> {
+        self.path(NAMED_FILE)
     }
 
     /// The log file that `JPKI_PKCS11_LOG` names.

@@ -281,3 +281,23 @@ fn state_is_kept_in_a_home_of_our_own_only() {
     machine.user += 1;
     assert_eq!(machine.load().state_dir, None);
 }
+
+#[test]
+fn a_named_file_that_is_not_used_is_told() {
+    let mut machine = Machine::new();
+    assert!(!machine.load().named_file_unused);
+    machine.named("tokens = 'auth'");
+    assert!(!machine.load().named_file_unused);
+    fs::set_permissions(machine.path("named.toml"), Permissions::from_mode(0o664)).unwrap();
+    assert!(machine.load().named_file_unused);
+    machine.named("token = 'auth'");
+    assert!(machine.load().named_file_unused);
+    for path in [machine.path("absent.toml"), "relative.toml".into()] {
+        machine.set("JPKI_PKCS11_CONF", path);
+        assert!(machine.load().named_file_unused);
+    }
+    machine.set("JPKI_PKCS11_CONF", "");
+    assert!(!machine.load().named_file_unused);
+    machine.set("JPKI_PKCS11_CONF", "relative.toml").secure = true;
+    assert!(!machine.load().named_file_unused);
+}
