@@ -97,6 +97,17 @@ fn unpower_cuts_the_power() {
 }
 
 #[test]
+fn unpower_leaves_a_card_that_others_use_as_it_is() {
+    with_pcscd("unpower_leaves_a_card_that_others_use_as_it_is", |pcscd| {
+        let _card = pcscd.insert_scripted();
+        let mut other = readers().connect(READER).unwrap();
+        let before = power_ups_and_resets(other.as_mut());
+        readers().connect(READER).unwrap().close(Disposition::Unpower);
+        assert_eq!(power_ups_and_resets(other.as_mut()), before);
+    });
+}
+
+#[test]
 fn a_reset_by_another_program_is_told_once() {
     with_pcscd("a_reset_by_another_program_is_told_once", |pcscd| {
         let _card = pcscd.insert_scripted();

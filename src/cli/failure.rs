@@ -6,7 +6,7 @@ use crate::transport;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-/// Exit codes; [`EXIT_CODES`] explains them to people.
+/// Exit codes; `EXIT_CODES` explains them to people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {

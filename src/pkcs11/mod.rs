@@ -1,8 +1,5 @@
-//! The PKCS#11 module: from the symbols a program loads to a signature.
-//!
-//! C_Sign's way: a row of [`table`] → [`entry`] behind its [`guard`] → [`ffi`] turns pointers into slices → the
-//! [`module`] of this process → [`session`] and [`signing`] settle the length and take the operation → [`cards`] holds
-//! the reader → [`crate::card::Card::sign`] → [`verify`] checks what came back → `ffi` writes it.
+//! The PKCS#11 module: from the symbols a program loads to a signature. The crate's own page tells C_Sign's way through
+//! these files.
 
 #![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![cfg_attr(test, allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic))]

@@ -102,29 +102,44 @@ impl Link for PcscLink {
     }
 
     fn close(mut self: Box<Self>, disposition: Disposition) {
-        self.disconnect(match disposition {
-            Disposition::Leave => pcsc::Disposition::LeaveCard,
-            Disposition::Unpower => pcsc::Disposition::UnpowerCard,
-        });
+        self.disconnect();
+        if disposition == Disposition::Unpower {
+            self.unpower_if_unused();
+        }
     }
 }
 
 impl Drop for PcscLink {
     fn drop(&mut self) {
-        self.disconnect(pcsc::Disposition::LeaveCard);
+        self.disconnect();
     }
 }
 
 impl PcscLink {
-    fn disconnect(&mut self, disposition: pcsc::Disposition) {
+    fn disconnect(&mut self) {
         let Ok(held) = self.card.take() else { return };
-        if let Err((card, failure)) = held.shared().disconnect(disposition) {
+        if let Err((card, failure)) = held.shared().disconnect(pcsc::Disposition::LeaveCard) {
             match error_since(failure) {
                 // Its Drop gives the context back; the reset it asks for reaches nobody.
                 Error::NoService => drop(card),
                 // Its Drop would reset a card that others use.
                 _ => mem::forget(card),
             }
+        }
+    }
+
+    /// Cuts the card's power unless somebody else is connected to it: only then is an exclusive connection to be had. A
+    /// new one, because pcsc-lite's SCardReconnect would wait for the others without end.
+    fn unpower_if_unused(&self) {
+        let Ok(context) = self.context.ours() else { return };
+        match context.connect(&self.reader, ShareMode::Exclusive, Protocols::ANY) {
+            Ok(card) => {
+                if let Err((card, failure)) = card.disconnect(pcsc::Disposition::UnpowerCard) {
+                    log::warn!("the card's power could not be cut: {failure}");
+                    mem::forget(card);
+                }
+            }
+            Err(failure) => log::warn!("the card keeps its power: {failure}"),
         }
     }
 

@@ -2,10 +2,10 @@
 //!
 //! libpcsclite holds a process-wide mutex while it waits for a context that another thread is in, so one busy context
 //! can stop all others. Hence no context is ever shared: presence has one, each link one, each waiter one, and each of
-//! them is used by one thread at a time. The only call that comes from another thread is SCardCancel ([`waiter`]).
+//! them is used by one thread at a time. The only call that comes from another thread is SCardCancel (`waiter`).
 //!
 //! A forked child inherits the sockets of its parent's contexts. One byte on such a socket would corrupt the parent's
-//! conversation with the service, so a child neither uses nor closes what it inherited: it is forgotten ([`Own`]).
+//! conversation with the service, so a child neither uses nor closes what it inherited: it is forgotten (`Own`).
 
 mod link;
 mod waiter;
