@@ -10,7 +10,7 @@
 //!    └─────┴────┴─→ transport ─→ card ─────────────────┐
 //!    tlv, apdu, transport's traits ─→ emulator ─→ readers ─→ pkcs11, cli
 //!    tlv ─→ cert ──────────────────────────────────────────→ pkcs11, cli
-//! config, logging, sys, text, words: leaves that everything above may use
+//! config, logging, login_lock, sys, text, words: leaves that everything above may use
 //! ```
 //!
 //! * [`card`] speaks the applet's commands and knows no certificate; [`cert`] reads certificates and knows no card.
@@ -56,7 +56,7 @@
 //!   caller hears CKR_USER_NOT_LOGGED_IN. The one secret ever sent without a person typing it is the authentication PIN of
 //!   this very login, under the conditions of `pkcs11/signing.rs`, `regain`.
 //! * **A logout that logs out.** The verified state outlives disconnecting and resets, so the last login among this user's
-//!   processes (`pkcs11/login_lock.rs`) selects another application when it ends.
+//!   processes (`login_lock.rs`) selects another application when it ends.
 //! * **Three files of one code.** The module knows its file name: `…-auth` and `…-sign` show one token each, since a browser
 //!   shown both asks for the signature password and could send name and address to any server.
 //! * **Fork.** A child finds the parent's state by process id and leaves it alone, locks included: it is uninitialised until
@@ -72,6 +72,7 @@ pub mod config;
 #[cfg(feature = "practice")]
 pub mod emulator;
 pub mod logging;
+mod login_lock;
 pub mod pkcs11;
 pub mod readers;
 pub mod secret;

@@ -35,7 +35,7 @@ pub const JUKI: Form = Form { min: 4, max: 16, alphabet: Alphabet::CapitalsAndDi
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
     /// Shorter or longer than the form allows.
-    #[error("it must have {min} to {max} characters", min = .0.min, max = .0.max)]
+    #[error("it must have {0}")]
     Length(Form),
     /// Has a character outside the alphabet.
     #[error("it may only have {}", .0.alphabet)]
@@ -43,6 +43,17 @@ pub enum Malformed {
     /// A new signature password without a letter, or without a digit (`card.md` §4).
     #[error("it must have at least one letter and one digit")]
     OneKindOnly,
+}
+
+impl fmt::Display for Form {
+    /// How long it is: `4 characters`, `6 to 16 characters`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.min == self.max {
+            write!(f, "{} characters", self.min)
+        } else {
+            write!(f, "{} to {} characters", self.min, self.max)
+        }
+    }
 }
 
 impl fmt::Display for Alphabet {

@@ -27,15 +27,16 @@ const MAY_IMPORT: [(&str, &[&str]); 15] = [
 ];
 
 /// What everything above may use. Among themselves: `LEAVES_USE`.
-const LEAVES: [&str; 5] = ["sys", "text", "words", "config", "logging"];
+const LEAVES: [&str; 6] = ["sys", "text", "words", "config", "logging", "login_lock"];
 
 /// What the leaves may import.
-const LEAVES_USE: [(&str, &[&str]); 5] = [
+const LEAVES_USE: [(&str, &[&str]); 6] = [
     ("sys", &[]),
     ("text", &[]),
     ("words", &[]),
     ("config", &["sys", "text"]),
     ("logging", &["sys", "text", "config"]),
+    ("login_lock", &[]),
 ];
 
 #[test]

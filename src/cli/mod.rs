@@ -41,7 +41,7 @@ enum Tongue {
 #[derive(Subcommand)]
 enum Command {
     /// Show readers, cards, tries left and certificates. Asks for no secret.
-    Status(status::Arguments),
+    Status(Box<status::Arguments>),
     /// The card's secrets.
     #[command(subcommand)]
     Pin(Pin),
@@ -59,7 +59,7 @@ enum Pin {
 #[derive(Subcommand)]
 enum Card {
     /// Make a practice card, for a resident who does not exist.
-    New(card_new::Arguments),
+    New(Box<card_new::Arguments>),
     /// Keep a practice card in vpcd's virtual reader until Ctrl-C, so that every program of the machine sees it.
     Insert(card_insert::Arguments),
     /// Show what a practice card's file holds.

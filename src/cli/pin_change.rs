@@ -46,6 +46,7 @@ pub fn run(arguments: &Arguments, config: &Config, language: Language) -> Result
     let secret = Secret::of(card, key, language)?;
     let old = secret.ask(&mut terminal, &arguments.asking)?;
     let new = secret.ask_new(&mut terminal)?;
+    let lock = secrets::announce(card, config);
     let mut presented = false;
     let result = card.session(|application| {
         application.verify(key, &old)?;
@@ -53,7 +54,7 @@ pub fn run(arguments: &Arguments, config: &Config, language: Language) -> Result
         application.change(key, &new)
     });
     if presented {
-        secrets::end_login(card)?;
+        secrets::end_login(card, lock)?;
     }
     match result {
         Ok(()) => output::lines([words::CHANGED.filled(language, &[("secret", secret.name())])]),

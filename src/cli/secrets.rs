@@ -4,6 +4,8 @@
 use super::terminal::Terminal;
 use super::{Exit, Failure, Result, output};
 use crate::card::{self, Card, Key, Kind, Tries};
+use crate::config::Config;
+use crate::login_lock::LoginLock;
 use crate::secret::{Form, Malformed, Pin};
 use crate::words::{self, Language, Words};
 
@@ -136,9 +138,20 @@ pub fn locked_sentence(kind: Kind, key: Key) -> Words {
     }
 }
 
-/// Makes the card forget every secret it was given, so that nobody uses its keys without them.
-pub fn end_login(card: &mut Card) -> Result<()> {
-    if !card.end_logins()? {
+/// Shows other processes of this user that a secret is about to be presented; to be called before it is.
+pub fn announce(card: &Card, config: &Config) -> Option<LoginLock> {
+    let announced = LoginLock::announce(config.runtime_dir.as_deref()?, &card.info().fingerprint());
+    announced.inspect_err(|error| log::warn!("other processes cannot see this login: {error}")).ok()
+}
+
+/// Makes the card forget every secret it was given, so that nobody uses its keys without them; unless another process of
+/// this user is logged in, whose login it would end too.
+pub fn end_login(card: &mut Card, lock: Option<LoginLock>) -> Result<()> {
+    let last = lock.map(LoginLock::end).transpose().unwrap_or_else(|error| {
+        log::warn!("cannot tell whether another process is logged in: {error}");
+        None
+    });
+    if !matches!(last, Some(None)) && !card.end_logins()? {
         output::warn("the card still takes the secret as given; take it out of the reader");
     }
     Ok(())

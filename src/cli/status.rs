@@ -105,20 +105,20 @@ enum CertificateReport {
 /// Runs `jpki status`.
 pub fn run(arguments: &Arguments, config: &Config, language: Language) -> Result<()> {
     let mut readers = cards::look(config, arguments.reader.as_deref())?;
-    let opened = if arguments.sign {
+    let mut opened = None;
+    if arguments.sign {
         let mut terminal = Terminal::open(arguments.asking.stdin)?;
         let index = cards::choose(&readers, &mut terminal)?;
         if let Some(Content::Card(card)) = readers.get_mut(index).map(|reader| &mut reader.content) {
             terminal.tell(words::SIGN_NOTICE.text(language))?;
             let secret = Secret::of(card, Key::Signature, language)?;
             let password = secret.ask(&mut terminal, &arguments.asking)?;
+            let lock = secrets::announce(card, config);
             card.session(|application| application.verify(Key::Signature, &password))
                 .map_err(|error| secret.failure(error))?;
+            opened = Some((index, lock));
         }
-        Some(index)
-    } else {
-        None
-    };
+    }
 
     let mut report = Report { version: 1, readers: Vec::new() };
     for (index, reader) in readers.iter_mut().enumerate() {
@@ -131,8 +131,8 @@ pub fn run(arguments: &Arguments, config: &Config, language: Language) -> Result
             Content::Failed(error) => Found::Failed { reason: error.to_string() },
             Content::Card(card) => {
                 let found = card_report(card, arguments.unmask, language);
-                if opened == Some(index) {
-                    secrets::end_login(card)?;
+                if let Some((_, lock)) = opened.take_if(|(opened, _)| *opened == index) {
+                    secrets::end_login(card, lock)?;
                 }
                 found.map_or_else(|error| Found::Failed { reason: error.to_string() }, Found::Card)
             }

@@ -17,15 +17,15 @@ pub mod foreign;
 pub mod image;
 pub mod issue;
 pub mod local;
+pub mod logged;
 pub mod resident;
 pub mod seed;
 pub mod store;
 pub mod switches;
+pub mod vpcd;
 
 pub use card::PracticeCard;
 pub use local::PracticeReaders;
-
-pub mod vpcd;
 
 /// A card as a reader sees it: power, reset, bytes in, bytes out.
 pub trait Device: Send {

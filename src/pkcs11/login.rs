@@ -4,7 +4,6 @@
 //! it before; [`Application::verify`](crate::card::Application::verify) is called once, and its answer is final.
 
 use super::cards::{Present, refusal};
-use super::login_lock::LoginLock;
 use super::module::Module;
 use super::reader::Reader;
 use super::rv::{Result, Rv};
@@ -12,6 +11,7 @@ use super::session::Session;
 use super::slots::{Epoch, Slot};
 use super::token::Login;
 use crate::card::{self, Card, File, Key, Tries};
+use crate::login_lock::LoginLock;
 use crate::secret::{Malformed, Pin};
 use crate::sys::LockedBytes;
 use crate::transport::Disposition;

@@ -11,7 +11,6 @@ mod events;
 mod ffi;
 mod guard;
 mod login;
-mod login_lock;
 mod mechanism;
 mod module;
 mod object;

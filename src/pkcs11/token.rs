@@ -1,12 +1,12 @@
 //! A token: one key of the card in one reader. Its state is a leaf lock, held for no longer than it takes to look at it
 //! or to change it, so that a session can be asked who is logged in while the card is busy.
 
-use super::login_lock::LoginLock;
 use super::refusals::Refusals;
 use super::rv::{Result, Rv};
 use super::slots::Epoch;
 use crate::card::File;
 use crate::cert::Certificate;
+use crate::login_lock::LoginLock;
 use crate::sys::LockedBytes;
 use parking_lot::Mutex;
 use std::sync::Arc;

@@ -11,11 +11,11 @@ use std::path::Path;
 
 /// A login on a card, seen by other processes of this user as long as it lives.
 #[derive(Debug)]
-pub(super) struct LoginLock(File);
+pub(crate) struct LoginLock(File);
 
 /// The card to ourselves among processes of this user: nobody else is logged in, and nobody can begin to while this lives.
 #[derive(Debug)]
-pub(super) struct LastLogin {
+pub(crate) struct LastLogin {
     _file: File,
 }
 
@@ -25,7 +25,7 @@ impl LoginLock {
     ///
     /// # Errors
     /// The directory cannot be made or used; the login then counts for nobody.
-    pub(super) fn announce(runtime_dir: &Path, card: &str) -> io::Result<LoginLock> {
+    pub(crate) fn announce(runtime_dir: &Path, card: &str) -> io::Result<LoginLock> {
         let mut directory = DirBuilder::new();
         directory.recursive(true);
         let mut options = OpenOptions::new();
@@ -46,7 +46,7 @@ impl LoginLock {
     ///
     /// # Errors
     /// The lock cannot be asked for; somebody else may be logged in.
-    pub(super) fn end(self) -> io::Result<Option<LastLogin>> {
+    pub(crate) fn end(self) -> io::Result<Option<LastLogin>> {
         // Given up first: two that both tried to turn a shared lock into an exclusive one would both fail, and nobody
         // would log the card out.
         self.0.unlock()?;
