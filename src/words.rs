@@ -151,6 +151,11 @@ words! {
         "利用者証明用パスワードはロックされています。署名用パスワードが分かる場合は、スマートフォンで予約しコンビニ等の端末で再設定できます。どちらも分からない場合は市区町村の窓口へお越しください。",
         "使用者證明用密碼已鎖卡。若您知道簽章用密碼，可先以手機預約，再於便利商店等的終端機重新設定；兩者皆不知道時，請至市區町村窗口辦理。",
         "The authentication PIN is locked. If you know the signature password, book by phone and reset it at a convenience-store terminal; if you know neither, go to your municipal office.";
+    /// What to do when both secrets are locked, and the card that is so by intent.
+    LOCKED_BOTH =
+        "どちらのパスワードもロックされています。市区町村の窓口へお越しください。顔認証マイナンバーカードは、はじめからこの状態です。",
+        "兩組密碼都已鎖卡，請至市區町村窗口辦理。人臉辨識專用的個人編號卡自始即為此狀態。",
+        "Both secrets are locked; go to your municipal office. A card made without PINs, for face recognition, is so from the start.";
     /// What to do about the locked password of a Juki card.
     LOCKED_JUKI =
         "市区町村の窓口へお越しください。", "請至市區町村窗口辦理。", "Go to your municipal office.";

@@ -5,6 +5,7 @@ use super::Certificate;
 use crate::words::{self, Language};
 use der::asn1::{ObjectIdentifier, Utf8StringRef};
 use der::{Decode, Reader, SliceReader};
+use serde::{Serialize, Serializer};
 use std::fmt;
 use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::{GeneralName, OtherName};
@@ -96,7 +97,7 @@ pub fn anchor(certificate: &Certificate) -> Option<&'static Anchor> {
 }
 
 /// What a signature certificate says about its holder, in the six otherNames of `card.md` §5.3.
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Personal {
     /// Family and given name, a full-width space between.
     pub name: Option<String>,
@@ -111,6 +112,7 @@ pub struct Personal {
     /// The same for the address.
     pub address_substitutes: Option<String>,
     /// Every other name, and each of the six that is not written as it should be: its OID and what it holds.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub others: Vec<(String, String)>,
 }
 
@@ -196,6 +198,12 @@ impl Sex {
     }
 }
 
+impl Serialize for Sex {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.text(Language::En))
+    }
+}
+
 /// A date of birth: the era as a digit, the date in Gregorian years, zeros for what is not known.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Birth {
@@ -264,6 +272,12 @@ impl Birth {
                 }
             }
         }
+    }
+}
+
+impl Serialize for Birth {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.text(Language::En))
     }
 }
 

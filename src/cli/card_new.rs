@@ -113,12 +113,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         None => {
             PracticeCard::create(file, &issue::personalise(&order).map_err(failed)?).map_err(failed)?;
             output::lines([
-                format!(
-                    "{}: a practice card of {}, authentication PIN and password as given.",
-                    shown(file),
-                    order.kind
-                ),
-                "It is of no use in real procedures.".into(),
+                format!("{}: a practice card ({}), of no use in real procedures.", shown(file), order.kind),
+                "Unless you chose others, its PIN is 1234 and its signature password PRACTICE1.".into(),
                 format!("Look at it with: jpki card show {}", shown(file)),
             ])
         }
@@ -194,10 +190,15 @@ fn resident(arguments: &ResidentArguments) -> Result<Resident> {
 
 /// A text with its substitutes; people count characters from 1.
 fn written(text: &Option<String>, substitutes: &[usize], nobody: Written) -> Result<Written> {
-    let counted = substitutes.iter().map(|position| position.checked_sub(1));
-    let substituted =
-        counted.collect::<Option<_>>().ok_or_else(|| Failure::new(Exit::Usage, "there is no character 0"))?;
-    Ok(Written { text: text.clone().unwrap_or(nobody.text), substituted })
+    let text = text.clone().unwrap_or(nobody.text);
+    let length = text.chars().count();
+    match substitutes.iter().find(|position| !(1..=length).contains(*position)) {
+        Some(position) => Err(Failure::new(
+            Exit::Usage,
+            format!("there is no character {position} in a text of {length}, counted from 1"),
+        )),
+        None => Ok(Written { text, substituted: substitutes.iter().map(|position| position - 1).collect() }),
+    }
 }
 
 /// `YYYY-MM-DD`.

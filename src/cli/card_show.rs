@@ -3,10 +3,10 @@
 use super::{Exit, Failure, Result, output};
 use crate::cert::Certificate;
 use crate::cert::jpki::Personal;
-use crate::cert::view::{self, View};
+use crate::cert::view::{View, personal_rows};
 use crate::emulator::image::{Image, Secret};
 use crate::emulator::store::Store;
-use crate::words::{self, Language};
+use crate::words::{self, Language, Words};
 use der::Document;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -36,11 +36,17 @@ struct Report {
 struct KeyReport {
     key: &'static str,
     made: bool,
-    /// Tries left and the most there are.
-    tries: Option<(u8, u8)>,
+    secret: Option<SecretReport>,
     certificate: Option<View>,
     authority: Option<View>,
-    personal: Vec<(String, String)>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    personal: Option<Personal>,
+}
+
+#[derive(Serialize)]
+struct SecretReport {
+    tries_left: u8,
+    tries: u8,
 }
 
 /// Runs `jpki card show`.
@@ -48,23 +54,20 @@ pub fn run(arguments: &Arguments, language: Language) -> Result<()> {
     let image = Store::open(&arguments.file)
         .and_then(|store| store.read())
         .map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
-    let report = Report::of(&image, language);
+    let report = Report::of(&image);
     if arguments.json { output::json(&report) } else { output::lines(report.lines(language)) }
 }
 
 impl Report {
-    fn of(image: &Image, language: Language) -> Report {
+    fn of(image: &Image) -> Report {
         let Image { secrets, keys, certificates, .. } = image;
         let key = |key, made, secret: &Option<Secret>, certificate: &Option<String>, authority: &Option<String>| {
             let certificate = parse(certificate);
             KeyReport {
                 key,
                 made,
-                tries: secret.as_ref().map(|secret| (secret.tries, secret.limit)),
-                personal: certificate
-                    .as_ref()
-                    .and_then(Personal::of)
-                    .map_or(Vec::new(), |personal| view::personal_rows(&personal, language)),
+                secret: secret.as_ref().map(|secret| SecretReport { tries_left: secret.tries, tries: secret.limit }),
+                personal: certificate.as_ref().and_then(Personal::of),
                 certificate: certificate.map(|certificate| View::of(&certificate, SystemTime::now(), true)),
                 authority: parse(authority).map(|authority| View::of(&authority, SystemTime::now(), true)),
             }
@@ -85,25 +88,34 @@ impl Report {
         let mut lines = vec![format!("practice card, {}, serial number {}", self.kind, self.serial)];
         for key in &self.keys {
             lines.push(format!("{} key: {}", key.key, if key.made { "made" } else { "none" }));
-            lines.push(match key.tries {
-                Some((0, _)) => format!("  secret: {}", words::LOCKED.text(language)),
-                Some((left, limit)) => format!("  secret: {} {left} of {limit}", words::TRIES_LEFT.text(language)),
+            lines.push(match &key.secret {
+                Some(SecretReport { tries_left: 0, .. }) => format!("  secret: {}", words::LOCKED.text(language)),
+                Some(SecretReport { tries_left, tries }) => {
+                    format!("  secret: {} {tries_left} of {tries}", words::TRIES_LEFT.text(language))
+                }
                 None => "  secret: none".into(),
             });
             let name = if key.key == "signature" { words::CERT_SIGN } else { words::CERT_AUTH };
-            for (name, view) in [(name, &key.certificate), (words::CA, &key.authority)] {
-                match view {
-                    None => lines.push(format!("  {}: none", name.text(language))),
-                    Some(view) => {
-                        lines.push(format!("  {}", name.text(language)));
-                        lines.extend(view.rows(language).iter().map(|(label, value)| format!("    {label}: {value}")));
-                    }
-                }
-            }
-            lines.extend(key.personal.iter().map(|(label, value)| format!("    {label}: {value}")));
+            lines.extend(certificate_lines(name, key.certificate.as_ref(), language));
+            let personal = key.personal.iter().flat_map(|personal| personal_rows(personal, language));
+            lines.extend(personal.map(|(label, value)| format!("    {label}: {value}")));
+            lines.extend(certificate_lines(words::CA, key.authority.as_ref(), language));
         }
-        lines.push(words::PRACTICE.text(language).into());
+        if self.keys.iter().any(|key| key.certificate.is_some()) {
+            lines.push(words::PRACTICE.text(language).into());
+        }
         lines
+    }
+}
+
+fn certificate_lines(name: Words, view: Option<&View>, language: Language) -> Vec<String> {
+    let name = name.text(language);
+    match view {
+        None => vec![format!("  {name}: none")],
+        Some(view) => {
+            let rows = view.rows(language).into_iter().map(|(label, value)| format!("    {label}: {value}"));
+            std::iter::once(format!("  {name}")).chain(rows).collect()
+        }
     }
 }
 

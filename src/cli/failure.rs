@@ -100,23 +100,28 @@ impl From<transport::Error> for Failure {
     fn from(error: transport::Error) -> Failure {
         let (exit, next) = match &error {
             transport::Error::NoService => {
-                (Exit::NoCard, "Install and start pcscd, the PC/SC service (Debian: apt install pcscd).")
+                (Exit::NoCard, Some("Install and start pcscd, the PC/SC service (Debian: apt install pcscd)."))
             }
             transport::Error::Denied => (
                 Exit::Failed,
-                "A polkit rule decides who may use card readers; sessions over ssh are refused by default.",
+                Some("A polkit rule decides who may use card readers; sessions over ssh are refused by default."),
             ),
             transport::Error::NoReader | transport::Error::NoCard => {
-                (Exit::NoCard, "Put the card in the reader and try again.")
+                (Exit::NoCard, Some("Put the card in the reader and try again."))
             }
             transport::Error::Removed => {
-                (Exit::NoCard, "Put the card back and leave it there until the command is done.")
+                (Exit::NoCard, Some("Put the card back and leave it there until the command is done."))
             }
-            transport::Error::Mute => (Exit::Failed, "Take the card out, turn it over or clean it, and put it back."),
-            transport::Error::Busy => (Exit::Failed, "Close the other program, or wait until it is done."),
-            _ => (Exit::Failed, "Take the card out, put it back and try again."),
+            transport::Error::Mute => {
+                (Exit::Failed, Some("Take the card out, turn it over or clean it, and put it back."))
+            }
+            transport::Error::Busy => (Exit::Failed, Some("Close the other program, or wait until it is done.")),
+            transport::Error::Reset | transport::Error::Timeout => {
+                (Exit::Failed, Some("Take the card out, put it back and try again."))
+            }
+            transport::Error::Cancelled | transport::Error::Reader(_) => (Exit::Failed, None),
         };
-        Failure::new(exit, error.to_string()).next(next)
+        Failure { exit, what: error.to_string(), next: next.map(str::to_owned) }
     }
 }
 

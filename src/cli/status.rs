@@ -6,7 +6,8 @@ use super::terminal::Terminal;
 use super::{Result, output};
 use crate::card::{self, Card, File, Key, Kind, Tries};
 use crate::cert::Certificate;
-use crate::cert::view::{self, View};
+use crate::cert::jpki::Personal;
+use crate::cert::view::{View, personal_rows};
 use crate::config::Config;
 use crate::words::{self, Language, Words};
 use serde::Serialize;
@@ -76,8 +77,8 @@ struct KeyReport {
     secret: SecretReport,
     certificate: CertificateReport,
     authority: CertificateReport,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    personal: Vec<(String, String)>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    personal: Option<Personal>,
 }
 
 #[derive(Serialize)]
@@ -96,8 +97,8 @@ enum CertificateReport {
     Shown(Box<View>),
     /// Not on the card.
     Absent,
-    /// Behind its secret.
-    Guarded,
+    /// Behind its secret; whether the card's own list has it, where there is one.
+    Guarded { listed: Option<bool> },
     /// On the card, and not a certificate.
     Unreadable { reason: String },
 }
@@ -110,8 +111,8 @@ pub fn run(arguments: &Arguments, config: &Config, language: Language) -> Result
         let mut terminal = Terminal::open(arguments.asking.stdin)?;
         let index = cards::choose(&readers, &mut terminal)?;
         if let Some(Content::Card(card)) = readers.get_mut(index).map(|reader| &mut reader.content) {
-            terminal.tell(words::SIGN_NOTICE.text(language))?;
             let secret = Secret::of(card, Key::Signature, language)?;
+            terminal.tell(words::SIGN_NOTICE.text(language))?;
             let password = secret.ask(&mut terminal, &arguments.asking)?;
             let lock = secrets::announce(card, config);
             card.session(|application| application.verify(Key::Signature, &password))
@@ -130,7 +131,7 @@ pub fn run(arguments: &Arguments, config: &Config, language: Language) -> Result
             Content::Unserved(label) => Found::Unserved { label: label.clone() },
             Content::Failed(error) => Found::Failed { reason: error.to_string() },
             Content::Card(card) => {
-                let found = card_report(card, arguments.unmask, language);
+                let found = card_report(card, arguments.unmask);
                 if let Some((_, lock)) = opened.take_if(|(opened, _)| *opened == index) {
                     secrets::end_login(card, lock)?;
                 }
@@ -151,7 +152,7 @@ pub fn run(arguments: &Arguments, config: &Config, language: Language) -> Result
     }
 }
 
-fn card_report(card: &mut Card, unmask: bool, language: Language) -> card::Result<CardReport> {
+fn card_report(card: &mut Card, unmask: bool) -> card::Result<CardReport> {
     let info = card.info();
     let serial = info.serial();
     let mut report = CardReport {
@@ -171,8 +172,7 @@ fn card_report(card: &mut Card, unmask: bool, language: Language) -> card::Resul
         };
         let (certificate, parsed) = certificate_report(card, File::Holder(key), unmask)?;
         let (authority, _) = certificate_report(card, File::Authority(key), unmask)?;
-        let personal = parsed.filter(|_| unmask).as_ref().and_then(crate::cert::jpki::Personal::of);
-        let personal = personal.map_or(Vec::new(), |personal| view::personal_rows(&personal, language));
+        let personal = parsed.filter(|_| unmask).as_ref().and_then(Personal::of);
         report.keys.push(KeyReport { key, secret, certificate, authority, personal });
     }
     Ok(report)
@@ -194,7 +194,9 @@ fn certificate_report(
         },
         Ok(None) => CertificateReport::Absent,
         Err(error @ card::Error::Transport(_)) => return Err(error),
-        Err(error) if error.is_not_verified() => CertificateReport::Guarded,
+        Err(error) if error.is_not_verified() => {
+            CertificateReport::Guarded { listed: card.certificate_listed(file.key()) }
+        }
         Err(error) => CertificateReport::Unreadable { reason: error.to_string() },
     };
     Ok((report, None))
@@ -227,8 +229,16 @@ impl CardReport {
         for key in &self.keys {
             key.lines(self.kind, language, lines);
         }
-        if self.keys.iter().any(KeyReport::is_locked) && !self.keys.iter().all(KeyReport::is_locked) {
-            lines.push(format!("  {}", words::OTHER_WORKS.text(language)));
+        let locked: Vec<_> = self.keys.iter().filter(|key| key.is_locked()).collect();
+        match locked.as_slice() {
+            [] => {}
+            [key] => {
+                lines.push(format!("  {}", secrets::locked_sentence(self.kind, key.key).text(language)));
+                if self.keys.len() > 1 {
+                    lines.push(format!("  {}", words::OTHER_WORKS.text(language)));
+                }
+            }
+            _ => lines.push(format!("  {}", words::LOCKED_BOTH.text(language))),
         }
         let shown = || {
             self.keys.iter().flat_map(|key| [&key.certificate, &key.authority]).filter_map(|certificate| {
@@ -262,16 +272,17 @@ impl KeyReport {
             SecretReport::Uncounted => "the card does not count its tries".into(),
         };
         lines.push(format!("  {secret}: {state}"));
-        if self.is_locked() {
-            lines.push(format!("    {}", secrets::locked_sentence(kind, self.key).text(language)));
-        }
         let name = match self.key {
             Key::Authentication => words::CERT_AUTH,
             Key::Signature => words::CERT_SIGN,
         };
         self.certificate.lines(name, self.key, language, lines);
+        let personal = self.personal.iter().flat_map(|personal| personal_rows(personal, language));
+        lines.extend(personal.map(|(label, value)| format!("    {label}: {value}")));
+        if self.key == Key::Signature && matches!(self.certificate, CertificateReport::Shown(_)) {
+            lines.push(format!("    {}", words::MOVED.text(language)));
+        }
         self.authority.lines(words::CA, self.key, language, lines);
-        lines.extend(self.personal.iter().map(|(label, value)| format!("    {label}: {value}")));
     }
 }
 
@@ -293,10 +304,13 @@ impl CertificateReport {
                 }
             }
             CertificateReport::Absent => lines.push(format!("  {name}: not on this card")),
-            CertificateReport::Guarded if key == Key::Signature => {
+            CertificateReport::Guarded { listed: Some(false) } => {
+                lines.push(format!("  {name}: not in the card's own list"));
+            }
+            CertificateReport::Guarded { .. } if key == Key::Signature => {
                 lines.push(format!("  {name}: behind its password; jpki status --sign asks for it"));
             }
-            CertificateReport::Guarded => lines.push(format!("  {name}: behind its PIN")),
+            CertificateReport::Guarded { .. } => lines.push(format!("  {name}: behind its PIN")),
             CertificateReport::Unreadable { reason } => lines.push(format!("  {name}: {reason}")),
         }
     }

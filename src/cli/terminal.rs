@@ -57,11 +57,12 @@ impl Terminal {
     /// # Errors
     /// [`Exit::Usage`] if the input ends first, [`Exit::Cancelled`] on Ctrl-C.
     pub fn secret(&mut self, prompt: &str) -> Result<Zeroizing<Vec<u8>>> {
-        self.prompt(prompt)?;
         if !self.interactive {
             return self.read_line();
         }
+        // Before the prompt, which invites the first key.
         let hidden = Hidden::begin(self.input.try_clone()?)?;
+        self.prompt(prompt)?;
         let secret = self.read_keys();
         drop(hidden);
         writeln!(self.input)?;
