@@ -47,23 +47,18 @@ const GROUND: &str = "JPKI_TEST_GROUND";
 /// # Panics
 /// If `body` does; where a tool is missing; where any reader is not a virtual one.
 pub fn with_pcscd(name: &str, body: impl FnOnce(&Pcscd)) {
-    if let Some(ground) = env::var_os(GROUND) {
-        let ground = ground.into_string().expect("it is ASCII");
-        let (inside, directory) = ground.split_once(' ').expect("it has two parts");
-        let pcscd = Pcscd { inside: inside.parse().expect("it is a process"), directory: directory.into() };
-        pcscd.await_readers();
+    if let Some(pcscd) = Pcscd::of_process() {
         return body(&pcscd);
     }
     let service = Service::start();
-    let body = run(Command::new(env::current_exe().expect("this process has a program"))
-        .args(["--exact", name, "--nocapture"])
-        .env(GROUND, format!("{} {}", service.inside, service.scratch.path().display()))
-        .env("PCSCLITE_CSOCK_NAME", service.scratch.path().join("run/pcscd.comm")));
+    let program = env::current_exe().expect("this process has a program");
+    let body = run(service.client(program).args(["--exact", name, "--nocapture"]));
     let output = format!("{}{}", body.stdout, body.stderr);
     assert!(body.success && output.contains("test result: ok. 1 passed"), "{output}");
 }
 
-struct Service {
+/// A pcscd for processes that [`Service::client`] begins; it ends when this is dropped.
+pub struct Service {
     /// Where pcscd has its socket and its log.
     scratch: Scratch,
     namespaces: Child,
@@ -71,7 +66,11 @@ struct Service {
 }
 
 impl Service {
-    fn start() -> Service {
+    /// Starts one.
+    ///
+    /// # Panics
+    /// Where a tool is missing, or no namespace is to be had.
+    pub fn start() -> Service {
         for (name, package) in
             [("unshare", "util-linux"), ("nsenter", "util-linux"), ("ip", "iproute2"), ("pcscd", "pcscd")]
         {
@@ -107,6 +106,15 @@ impl Service {
         });
         Service { scratch, namespaces, inside }
     }
+
+    /// A command whose PC/SC is this service; in it, [`Pcscd::of_process`] is this service's.
+    pub fn client(&self, program: impl AsRef<Path>) -> Command {
+        let mut client = Command::new(program.as_ref());
+        client
+            .env(GROUND, format!("{} {}", self.inside, self.scratch.path().display()))
+            .env("PCSCLITE_CSOCK_NAME", self.scratch.path().join("run/pcscd.comm"));
+        client
+    }
 }
 
 impl Drop for Service {
@@ -126,11 +134,34 @@ pub struct Pcscd {
 }
 
 impl Pcscd {
+    /// That of this process, if [`Service::client`] began it.
+    ///
+    /// # Panics
+    /// Where any reader is not a virtual one.
+    pub fn of_process() -> Option<Pcscd> {
+        let ground = env::var_os(GROUND)?.into_string().expect("it is ASCII");
+        let (inside, directory) = ground.split_once(' ').expect("it has two parts");
+        let pcscd = Pcscd { inside: inside.parse().expect("it is a process"), directory: directory.into() };
+        pcscd.await_readers();
+        Some(pcscd)
+    }
+
     /// Puts the practice card of `file` into the first reader, as a person does.
     pub fn insert(&self, file: &Path) -> Inserted {
+        self.inserted(self.insertion(file))
+    }
+
+    /// The same, with what the card is asked written to `log`.
+    pub fn insert_logged(&self, file: &Path, log: &Path) -> Inserted {
+        let mut insertion = self.insertion(file);
+        insertion.arg("--log").arg(log);
+        self.inserted(insertion)
+    }
+
+    fn insertion(&self, file: &Path) -> Command {
         let mut insert = self.inside(env!("CARGO_BIN_EXE_jpki"));
         insert.args(["card", "insert", "--host", "127.0.0.1"]).arg(file);
-        self.inserted(insert)
+        insert
     }
 
     /// Puts a card into the first reader that does as it is told.
