@@ -74,7 +74,7 @@ const PRIVATE_KEY: &[Row] = &[
     (CKA_COEFFICIENT, Sensitive),
 ];
 
-/// Profile objects (§4.11).
+/// Profile objects (§4.13).
 const PROFILE: &[Row] = &[(CKA_CLASS, Number(CKO_PROFILE))];
 
 /// What an object's attributes depend on, beside its certificate.

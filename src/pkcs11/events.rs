@@ -1,4 +1,4 @@
-//! C_WaitForSlotEvent (PKCS#11 3.0 §5.5.6). There is no thread of ours: who waits, waits in a context of its own, and
+//! C_WaitForSlotEvent (PKCS#11 3.0 §5.5.4). There is no thread of ours: who waits, waits in a context of its own, and
 //! C_Finalize wakes it.
 
 use super::module::Module;

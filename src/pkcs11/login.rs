@@ -1,4 +1,4 @@
-//! C_Login, C_Logout and C_SetPIN (PKCS#11 3.0 §5.6.8–9, §5.5.9).
+//! C_Login, C_Logout and C_SetPIN (PKCS#11 3.0 §5.6.8–10, §5.5.9).
 //!
 //! A secret goes to the card only if a person has just given it for this token, in its form, and the card has not refused
 //! it before; [`Application::verify`](crate::card::Application::verify) is called once, and its answer is final.

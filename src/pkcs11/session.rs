@@ -21,7 +21,7 @@ pub(super) struct Session {
     pub(super) operations: Mutex<Operations>,
 }
 
-/// At most one operation of each kind is active in a session (§5.2).
+/// At most one operation of each kind is active in a session (CKR_OPERATION_ACTIVE, §5.1.6).
 #[derive(Default)]
 pub(super) struct Operations {
     pub(super) found: Option<VecDeque<CK_OBJECT_HANDLE>>,
@@ -117,7 +117,7 @@ impl Module {
         })
     }
 
-    /// C_SessionCancel: ends the operations that `flags` names (PKCS#11 3.0 §5.6.13).
+    /// C_SessionCancel: ends the operations that `flags` names (PKCS#11 3.0 §5.6.5).
     pub(crate) fn session_cancel(&self, handle: CK_SESSION_HANDLE, flags: CK_FLAGS) -> Result<()> {
         let session = self.session(handle)?;
         let mut operations = session.operations.lock();

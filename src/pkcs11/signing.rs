@@ -1,4 +1,4 @@
-//! Signing and verifying: the life of an operation (PKCS#11 3.0 §5.2, §5.13–14) and the way to the card.
+//! Signing and verifying: the life of an operation (PKCS#11 3.0 §5.2, §5.13, §5.15) and the way to the card.
 //!
 //! "A call to C_Sign always terminates the active signing operation unless it returns CKR_BUFFER_TOO_SMALL or is a
 //! successful call to determine the length of the buffer needed" (§5.13.2): so the length is settled first, then the
@@ -86,7 +86,7 @@ impl Module {
         self.end_sign(handle, Some(data), out)
     }
 
-    /// C_SignUpdate. An error ends the operation (§5.2).
+    /// C_SignUpdate. An error ends the operation (§5.13.3).
     pub(crate) fn sign_update(&self, handle: CK_SESSION_HANDLE, part: &[u8]) -> Result<()> {
         let session = self.session(handle)?;
         let mut operations = session.operations.lock();

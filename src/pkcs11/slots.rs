@@ -184,7 +184,7 @@ impl Slots {
         }
     }
 
-    /// The next slot shown whose token came or went; each is told once (PKCS#11 3.0 §5.5.6, C_WaitForSlotEvent).
+    /// The next slot shown whose token came or went; each is told once (PKCS#11 3.0 §5.5.4, C_WaitForSlotEvent).
     pub(super) fn take_event(&mut self) -> Option<Slot> {
         let readers = &mut self.readers;
         self.listed.iter().copied().find(|slot| {

@@ -1,4 +1,4 @@
-//! The two function lists and the interfaces they are handed out by (PKCS#11 3.0 §3.1, §5.4.4–5.4.6). Each list is one
+//! The two function lists and the interfaces they are handed out by (PKCS#11 3.0 §3.6, §5.4.4–5.4.6). Each list is one
 //! static with an address of its own, by which p11-kit tells modules apart.
 
 use super::entry;
