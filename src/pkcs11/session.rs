@@ -44,9 +44,9 @@ impl Sessions {
         self.last
     }
 
-    /// Sessions with the token in `slot`, and how many of them are read/write.
-    pub(super) fn count(&self, slot: Slot) -> (usize, usize) {
-        let of_slot = || self.open.values().filter(|session| session.slot == slot);
+    /// Sessions with the token that lies in `slot` in this epoch, and how many of them are read/write.
+    pub(super) fn count(&self, slot: Slot, epoch: Epoch) -> (usize, usize) {
+        let of_slot = || self.open.values().filter(|session| session.slot == slot && session.epoch == epoch);
         (of_slot().count(), of_slot().filter(|session| session.read_write).count())
     }
 
@@ -90,7 +90,7 @@ impl Module {
     }
 
     fn end_login_without_sessions(&self, slot: Slot, epoch: Epoch) {
-        if self.sessions.lock().count(slot).0 > 0 {
+        if self.sessions.lock().count(slot, epoch).0 > 0 {
             return;
         }
         match self.end_login(slot, epoch) {

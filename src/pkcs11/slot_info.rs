@@ -64,7 +64,7 @@ impl Module {
         }
         let identity = &present.identity;
         let form = form(identity, slot.key);
-        let (sessions, read_write) = self.sessions.lock().count(slot);
+        let (sessions, read_write) = self.sessions.lock().count(slot, present.epoch);
         Ok(CK_TOKEN_INFO {
             label: padded(&label(identity, slot.key)),
             manufacturerID: padded(MANUFACTURER),

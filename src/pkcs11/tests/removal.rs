@@ -111,3 +111,12 @@ fn a_blocked_wait_sees_an_insertion_and_ends_with_the_module() {
         }
     });
 }
+
+#[test]
+fn a_token_counts_no_sessions_with_the_card_that_lay_there_before() {
+    let ground = Ground::new(card(&MY_NUMBER));
+    ground.session(AUTH);
+    ground.readers.insert(READER, Box::new(card(&OTHER)));
+    let info = ground.module.token_info(AUTH).unwrap();
+    assert_eq!((info.ulSessionCount, info.ulRwSessionCount), (0, 0));
+}
