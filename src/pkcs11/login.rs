@@ -25,16 +25,30 @@ impl Module {
     /// # Errors
     /// CKR_PIN_INCORRECT: wrong, or not sent because it is malformed or was refused before. CKR_PIN_LOCKED: also at the
     /// call that locks. CKR_FUNCTION_CANCELED: the third secret in a row that was not sent. CKR_USER_ALREADY_LOGGED_IN,
-    /// CKR_USER_PIN_NOT_INITIALIZED, CKR_USER_TYPE_INVALID, CKR_OPERATION_NOT_INITIALIZED, CKR_ARGUMENTS_BAD,
-    /// CKR_DEVICE_REMOVED, CKR_DEVICE_ERROR.
+    /// CKR_USER_PIN_NOT_INITIALIZED, CKR_USER_TYPE_INVALID, CKR_USER_ANOTHER_ALREADY_LOGGED_IN,
+    /// CKR_SESSION_READ_ONLY_EXISTS, CKR_OPERATION_NOT_INITIALIZED, CKR_ARGUMENTS_BAD, CKR_DEVICE_REMOVED,
+    /// CKR_DEVICE_ERROR.
     pub(crate) fn login(&self, handle: CK_SESSION_HANDLE, user: CK_USER_TYPE, pin: Option<&[u8]>) -> Result<()> {
         let session = self.session(handle)?;
         match user {
             CKU_USER => self.log_in(&session, pin.ok_or(Rv::ARGUMENTS_BAD)?),
             CKU_CONTEXT_SPECIFIC => self.allow_signature(&session, pin.ok_or(Rv::ARGUMENTS_BAD)?),
-            // There is no security officer: the municipal office works with keys of its own.
+            CKU_SO => Err(self.refuse_security_officer(&session)?),
             _ => Err(Rv::USER_TYPE_INVALID),
         }
+    }
+
+    /// Why the security officer cannot log in (PKCS#11 3.0 §5.6.8): because of a session that could not take part, or of
+    /// the user, and after all because there is none. The municipal office works with keys of its own.
+    fn refuse_security_officer(&self, session: &Session) -> Result<Rv> {
+        let (sessions, read_write) = self.sessions.lock().count(session.slot, session.epoch);
+        Ok(if sessions > read_write {
+            Rv::SESSION_READ_ONLY_EXISTS
+        } else if self.is_logged_in(session)? {
+            Rv::USER_ANOTHER_ALREADY_LOGGED_IN
+        } else {
+            Rv::USER_TYPE_INVALID
+        })
     }
 
     /// C_LoginUser (PKCS#11 3.0 §5.6.9): as C_Login. The card knows no user but its holder, so any name is a wrong one.

@@ -231,3 +231,17 @@ fn only_the_user_logs_in_and_only_once() {
     assert_eq!(ground.login(session, PIN), Err(Rv::USER_ALREADY_LOGGED_IN));
     assert_eq!(ground.readers.verifies(), 1);
 }
+
+#[test]
+fn the_security_officer_is_refused_for_the_reason_the_standard_gives() {
+    let ground = Ground::new(card(&MY_NUMBER));
+    let read_only = ground.module.open_session(AUTH, CKF_SERIAL_SESSION).unwrap();
+    let session = ground.session(AUTH);
+    let officer = || ground.module.login(session, CKU_SO, Some(PIN)).unwrap_err();
+    assert_eq!(officer(), Rv::SESSION_READ_ONLY_EXISTS);
+    ground.module.close_session(read_only).unwrap();
+    assert_eq!(officer(), Rv::USER_TYPE_INVALID);
+    ground.login(session, PIN).unwrap();
+    assert_eq!(officer(), Rv::USER_ANOTHER_ALREADY_LOGGED_IN);
+    assert_eq!(ground.readers.verifies(), 1);
+}
