@@ -1,5 +1,6 @@
 # make demo       a practice card signs a document and OpenSSL verifies it; no reader, no card
 # make test       all tests, with what they need installed
+# make conformance  pkcs11-check against the module on a practice card, and docs/conformance.md of what it found
 # make install    the module, the program and p11-kit's file, under PREFIX
 
 CARGO ?= cargo
@@ -22,7 +23,7 @@ MODULE := libjpki_pkcs11.so
 # What each shows depends on its name: both tokens, the authentication token, the signature token.
 MODULES := libjpki_pkcs11.so libjpki_pkcs11-auth.so libjpki_pkcs11-sign.so
 
-.PHONY: build setup demo test bench lint install uninstall
+.PHONY: build setup demo test conformance bench lint install uninstall
 
 build:
 	.ci/install $(BUILD_PACKAGES)
@@ -38,6 +39,11 @@ demo:
 
 test: setup
 	$(CARGO) test --locked
+
+conformance:
+	.ci/install $(BUILD_PACKAGES)
+	$(CARGO) build --release --locked
+	tests/conformance/run
 
 bench: setup
 	$(CARGO) bench --locked
