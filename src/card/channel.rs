@@ -245,6 +245,10 @@ impl<'a> Channel<'a> {
                 }
                 Sw::WRONG_LENGTH if self.state.block > SMALL_BLOCK => self.state.block = SMALL_BLOCK,
                 Sw::NOT_FOUND if self.certain => return Ok(None),
+                // Bytes beyond those asked for are nobody's.
+                _ if response.data.len() > le as usize => {
+                    return Err(Error::Malformed("more of a file than was asked for"));
+                }
                 _ => return read_data(&response).map(|data| Some(data.to_vec())),
             }
         }
