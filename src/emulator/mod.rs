@@ -2,7 +2,7 @@
 //!
 //! [`card::PracticeCard`] is the card: what it keeps is an [`image::Image`] in a file ([`store`]), what it does is its
 //! `applet`, and where real cards differ or are not known it has [`switches`]. [`foreign`] has cards that are none of
-//! ours. [`issue`] makes images, with certificates of a practice [`authority`]. A card is used through a reader: the
+//! ours, and [`fault`] one that lies. [`issue`] makes images, with certificates of a practice [`authority`]. A card is used through a reader: the
 //! in-process one of [`local`], or a real PC/SC service.
 //!
 //! Nothing here imports the card layer or the module: that the two sides agree on a constant is worth something only if
@@ -13,6 +13,7 @@ pub mod authority;
 pub mod card;
 pub mod certificate;
 pub mod date;
+pub mod fault;
 pub mod foreign;
 pub mod image;
 pub mod issue;
@@ -27,6 +28,8 @@ pub mod vpcd;
 pub use card::PracticeCard;
 pub use local::PracticeReaders;
 
+use std::time::Duration;
+
 /// A card as a reader sees it: power, reset, bytes in, bytes out.
 pub trait Device: Send {
     /// Answer to reset; empty for a mute card.
@@ -40,6 +43,11 @@ pub trait Device: Send {
 
     /// Warm reset, power kept.
     fn reset(&mut self);
+
+    /// How long the card will keep silent before it answers `command`. The reader lets that time pass, or gives up.
+    fn pause(&mut self, _command: &[u8]) -> Duration {
+        Duration::ZERO
+    }
 
     /// One command, one answer with its status word; empty if the card said nothing.
     fn transmit(&mut self, command: &[u8]) -> Vec<u8>;

@@ -9,6 +9,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::os::linux::net::TcpStreamExt;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
 /// Where vpcd's first virtual reader listens.
@@ -99,7 +100,10 @@ impl Slot<'_> {
                     atr if atr.is_empty() && !powered_up => PRESENT.to_vec(),
                     atr => atr,
                 },
-                ref command => device.transmit(command),
+                ref command => {
+                    thread::sleep(device.pause(command));
+                    device.transmit(command)
+                }
             };
             powered_up = false;
             self.send(&answer)?;

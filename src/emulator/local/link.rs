@@ -5,7 +5,7 @@ use crate::apdu::Command;
 use crate::transport::{Continuity, Disposition, Error, Link, Result};
 use parking_lot::{Mutex, MutexGuard};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A link to the card of one insertion.
 pub(super) struct PracticeLink {
@@ -49,6 +49,17 @@ impl PracticeLink {
             self.shared.changed.wait_until(&mut state, deadline);
         }
         Ok(state)
+    }
+
+    /// Lets a card's silence pass, which its removal ends, or gives up.
+    fn wait_for_answer(&self, silence: Duration) -> Result<()> {
+        let deadline = Instant::now() + silence.min(self.shared.answer_timeout);
+        let mut state = self.shared.state.lock();
+        while Instant::now() < deadline {
+            self.inserted(&mut state)?;
+            self.shared.changed.wait_until(&mut state, deadline);
+        }
+        if silence > self.shared.answer_timeout { Err(Error::Timeout) } else { Ok(()) }
     }
 
     fn incident(&self, command: &[u8]) -> Incident {
@@ -118,7 +129,14 @@ impl Link for PracticeLink {
         drop(state);
         let answer = match prevented {
             Some(answer) => answer,
-            None => self.device.lock().as_mut().ok_or(Error::Removed)?.transmit(command),
+            None => {
+                let pause = self.device.lock().as_mut().ok_or(Error::Removed)?.pause(command);
+                if let Err(error) = self.wait_for_answer(pause) {
+                    self.shared.state.lock().record(&self.reader, command, None, false);
+                    return Err(error);
+                }
+                self.device.lock().as_mut().ok_or(Error::Removed)?.transmit(command)
+            }
         };
         if incident == Incident::RemoveAfter {
             PracticeReaders(Arc::clone(&self.shared)).remove(&self.reader);

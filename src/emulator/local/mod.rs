@@ -19,6 +19,8 @@ use waiter::PracticeWaiter;
 
 /// How long [`Link::begin`] waits for another link's transaction, unless set.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a card may keep silent, unless set: no card of this kind was seen to need more than some seconds.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 /// Exchanges kept in the log; the counters go on.
 const LONGEST_LOG: usize = 10_000;
 
@@ -31,6 +33,7 @@ struct Shared {
     /// Told whenever a reader changes or a transaction ends.
     changed: Condvar,
     lock_timeout: Duration,
+    answer_timeout: Duration,
 }
 
 #[derive(Default)]
@@ -96,9 +99,15 @@ impl PracticeReaders {
 
     /// The same, waiting no longer than `lock_timeout` for another link's transaction.
     pub fn with_lock_timeout(count: usize, lock_timeout: Duration) -> PracticeReaders {
+        PracticeReaders::with_timeouts(count, lock_timeout, ANSWER_TIMEOUT)
+    }
+
+    /// The same, waiting no longer than `answer_timeout` for a card's answer.
+    pub fn with_timeouts(count: usize, lock_timeout: Duration, answer_timeout: Duration) -> PracticeReaders {
         let slots = (0..count).map(|index| Slot::new(PracticeReaders::name(index))).collect();
         let state = State { slots, ..State::default() };
-        PracticeReaders(Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new(), lock_timeout }))
+        let shared = Shared { state: Mutex::new(state), changed: Condvar::new(), lock_timeout, answer_timeout };
+        PracticeReaders(Arc::new(shared))
     }
 
     /// A reader for each card file. Where one cannot be opened, the reader seems to have a card, and to connect to it
