@@ -107,19 +107,22 @@ impl Module {
         let changed = self.present_secret(&present, &old, |card, old| {
             card.session(|application| {
                 application.verify(key, old)?;
-                Ok(application.change(key, &new))
+                match application.change(key, &new) {
+                    // The way to the card has failed, and what that means is settled where all such failures are.
+                    Err(error @ card::Error::Transport(_)) => Err(error),
+                    changed => Ok(changed),
+                }
             })
         });
         let was_logged_in = self.is_logged_in(&session).unwrap_or(false);
         if was_logged_in {
-            if let Ok(Ok(())) = &changed {
-                let held = self.held(&new, key);
-                present.reader.token(key).with(present.epoch, |state| {
-                    if let Some(login) = state.login() {
-                        login.pin = held;
-                    }
-                })?;
-            }
+            // After a failure nobody knows which secret the card has, and a wrong one must not be presented again.
+            let held = if matches!(changed, Ok(Ok(()))) { self.held(&new, key) } else { None };
+            present.reader.token(key).with(present.epoch, |state| {
+                if let Some(login) = state.login() {
+                    login.pin = held;
+                }
+            })?;
             // The login that goes on has a lock of its own.
             drop(lock);
         } else if let Err(error) = self.leave_card(&present.reader, present.slot, present.epoch, lock) {
@@ -136,17 +139,25 @@ impl Module {
         }
         let key = present.slot.key;
         let pin = self.well_formed(&present, typed)?;
-        let lock = self.announce(&present);
+        let mut lock = self.announce(&present);
         let held = self.held(&pin, key);
         let token = present.reader.token(key);
+        let mut unclear = false;
         // Looked up and begun with the card in hand, so that of two threads that log in only one sends a secret.
-        self.present_secret(&present, &pin, |card, pin| {
+        let outcome = self.present_secret(&present, &pin, |card, pin| {
             if token.with(present.epoch, |state| state.is_logged_in(None)) == Ok(true) {
                 return Ok(Err(Rv::USER_ALREADY_LOGGED_IN));
             }
-            card.session(|application| application.verify(key, pin))?;
-            Ok(token.with(present.epoch, |state| state.begin(held, lock)))
-        })?
+            card.session(|application| application.verify(key, pin)).inspect_err(|error| {
+                unclear = matches!(error, card::Error::Status { .. } | card::Error::Malformed(_));
+            })?;
+            Ok(token.with(present.epoch, |state| state.begin(held, lock.take())))
+        });
+        // The card may have taken the secret all the same, and nobody would end that login.
+        if unclear && let Err(error) = self.leave_card(&present.reader, present.slot, present.epoch, lock) {
+            log::warn!("the card could not be logged out after a login that failed: {error}");
+        }
+        outcome?
     }
 
     /// C_Login with CKU_CONTEXT_SPECIFIC: the password for one signature of an always-authenticate key.
@@ -185,7 +196,10 @@ impl Module {
         let outcome = self.with_card(&present.reader, present.epoch, |card| {
             match token.with(present.epoch, |state| state.refusals.contains(pin)) {
                 Ok(false) => work(card, pin).map(Some).inspect_err(|error| {
-                    if let card::Error::Refused(tries) = error {
+                    // A card without a secret has compared nothing.
+                    if let card::Error::Refused(tries) = error
+                        && *tries != Tries::NotInitialised
+                    {
                         // An epoch that is over remembers nothing and needs nothing.
                         let _ = token.with(present.epoch, |state| state.refusals.add(pin, *tries));
                     }

@@ -215,3 +215,19 @@ fn max_login_ends_an_old_login() {
     assert_eq!(ground.module.logout(session), Err(Rv::USER_NOT_LOGGED_IN));
     assert_eq!(rival_signs(&ground, "97"), Sw::NOT_VERIFIED, "the card was told");
 }
+
+#[test]
+fn a_login_whose_answer_makes_no_sense_leaves_no_login_on_the_card() {
+    use crate::emulator::fault::{Aim, Fault, Faults, FaultyCard};
+    for fault in [Fault::Status(Sw::NO_DIAGNOSIS), Fault::EndlessMore, Fault::OneByte] {
+        let faults = Faults::default();
+        let ground = Ground::new(FaultyCard::new(card(&MY_NUMBER), &faults));
+        let session = ground.session(AUTH);
+        // The card takes the PIN, and its answer does not get through.
+        faults.begin(Aim::Verify, fault.clone());
+        assert_eq!(ground.login(session, PIN), Err(Rv::DEVICE_ERROR));
+        faults.end();
+        assert_eq!(ground.rival(SELECT_JPKI), Sw::OK);
+        assert_eq!(ground.rival("802A009702010200"), Sw::NOT_VERIFIED, "{fault}");
+    }
+}

@@ -245,3 +245,44 @@ fn the_security_officer_is_refused_for_the_reason_the_standard_gives() {
     assert_eq!(officer(), Rv::USER_ANOTHER_ALREADY_LOGGED_IN);
     assert_eq!(ground.readers.verifies(), 1);
 }
+
+#[test]
+fn after_a_change_whose_answer_was_lost_the_old_pin_is_not_presented_again() {
+    use crate::emulator::fault::{Aim, Fault, Faults, FaultyCard};
+    let faults = Faults::default();
+    let ground = Ground::new(FaultyCard::new(card(&MY_NUMBER), &faults));
+    let session = ground.session(AUTH);
+    ground.login(session, PIN).unwrap();
+    ground.key(session);
+    faults.begin(Aim::Change, Fault::Mute);
+    assert_eq!(ground.module.set_pin(session, Some(PIN), Some(b"5678")), Err(Rv::DEVICE_ERROR));
+    faults.end();
+    ground.rival(SELECT_ISD);
+    let verifies = ground.readers.verifies();
+    assert_eq!(ground.sign(session, b"x"), Err(Rv::USER_NOT_LOGGED_IN));
+    assert_eq!(ground.readers.verifies(), verifies, "the card has the new PIN, and the old one would cost a try");
+    ground.login(session, b"5678").unwrap();
+}
+
+#[test]
+fn removal_in_the_middle_of_c_set_pin_is_removal() {
+    let ground = Ground::new(card(&MY_NUMBER));
+    let session = ground.session(AUTH);
+    ground.readers.on_command(READER, |command| match command.ins {
+        crate::apdu::CHANGE_REFERENCE_DATA => Incident::RemoveBefore,
+        _ => Incident::None,
+    });
+    assert_eq!(ground.module.set_pin(session, Some(PIN), Some(b"5678")), Err(Rv::DEVICE_REMOVED));
+}
+
+#[test]
+fn a_pin_that_the_card_did_not_compare_is_not_remembered_as_wrong() {
+    use crate::emulator::fault::{Aim, Fault, Faults, FaultyCard};
+    let faults = Faults::default();
+    let ground = Ground::new(FaultyCard::new(card(&MY_NUMBER), &faults));
+    let session = ground.session(AUTH);
+    faults.begin(Aim::Verify, Fault::Status(Sw::NOT_FOUND));
+    assert_eq!(ground.login(session, PIN), Err(Rv::USER_PIN_NOT_INITIALIZED));
+    faults.end();
+    ground.login(session, PIN).unwrap();
+}
