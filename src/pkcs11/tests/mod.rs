@@ -1,6 +1,7 @@
 //! The module's decisions, each shown by a test of its name, over practice cards in the in-process reader: every APDU
 //! counted, and rivals, removals and lies wherever a test wants them.
 
+mod faults;
 mod lost_login;
 mod removal;
 mod secrets;
