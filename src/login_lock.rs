@@ -5,7 +5,8 @@
 //! The file is empty and never removed: two processes must meet on one inode. Locks end with their process, however it
 //! ends.
 
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use crate::sys;
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::path::Path;
 
@@ -26,18 +27,19 @@ impl LoginLock {
     /// # Errors
     /// The directory cannot be made or used; the login then counts for nobody.
     pub(crate) fn announce(runtime_dir: &Path, card: &str) -> io::Result<LoginLock> {
-        let mut directory = DirBuilder::new();
-        directory.recursive(true);
+        sys::make_private(runtime_dir)?;
         let mut options = OpenOptions::new();
         options.create(true).truncate(false).write(true);
         #[cfg(unix)]
         {
-            std::os::unix::fs::DirBuilderExt::mode(&mut directory, 0o700);
             std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-            std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NOFOLLOW);
+            // Not to be held up by a pipe in the place of the file.
+            std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NOFOLLOW | libc::O_NONBLOCK);
         }
-        directory.create(runtime_dir)?;
         let file = options.open(runtime_dir.join(format!("{card}.login")))?;
+        if !file.metadata()?.is_file() {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
         file.lock_shared()?;
         Ok(LoginLock(file))
     }
@@ -63,9 +65,7 @@ mod tests {
     use super::*;
 
     fn directory(name: &str) -> std::path::PathBuf {
-        let path = std::env::temp_dir().join(format!("jpki-login-lock-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&path).unwrap();
-        path
+        std::env::temp_dir().join(format!("jpki-login-lock-{name}-{}", std::process::id()))
     }
 
     #[test]

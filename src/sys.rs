@@ -4,10 +4,13 @@
 
 #![allow(unsafe_code)]
 
+mod private;
+
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 pub use locked::LockedBytes;
+pub use private::{is_private, make_private};
 
 /// Whether the process runs with privileges its starter lacks (setuid, setgid, file capabilities), so that neither the
 /// environment nor the user's own files may decide anything. Where the system cannot tell: `false`.

@@ -2,8 +2,9 @@
 //! named by the hash of its EF 0006, in the state directory. Nothing in it is about a person. A file that is damaged, or
 //! not ours, counts as absent and is written anew.
 
+use crate::sys;
 use serde::{Deserialize, Serialize};
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -35,7 +36,8 @@ const MAX_FILE: u64 = 1024;
 impl Abilities {
     /// What is recorded of the card with this fingerprint.
     pub(super) fn load(state_dir: Option<&Path>, fingerprint: &str) -> Abilities {
-        let file = state_dir.map(|dir| dir.join("cards").join(format!("{fingerprint}.toml")));
+        let directory = state_dir.and_then(|state_dir| directory(state_dir, "cards"));
+        let file = directory.map(|directory| directory.join(format!("{fingerprint}.toml")));
         let record = file.as_deref().and_then(read);
         Abilities {
             short_ids: record.as_ref().and_then(|record| record.short_ids),
@@ -54,9 +56,21 @@ impl Abilities {
     }
 }
 
+/// The private directory of this name in the state directory; made where it is missing.
+fn directory(state_dir: &Path, name: &str) -> Option<PathBuf> {
+    let directory = state_dir.join(name);
+    match sys::make_private(state_dir).and_then(|()| sys::make_private(&directory)) {
+        Ok(()) => Some(directory),
+        Err(error) => {
+            log::warn!("nothing is kept about cards in {}: {error}", directory.display());
+            None
+        }
+    }
+}
+
 fn read(file: &Path) -> Option<Record> {
     let metadata = fs::symlink_metadata(file).ok()?;
-    if !metadata.is_file() || metadata.len() > MAX_FILE {
+    if !metadata.is_file() || metadata.len() > MAX_FILE || !sys::is_private(&metadata) {
         return None;
     }
     let record: Record = toml::from_str(&fs::read_to_string(file).ok()?).ok()?;
@@ -65,17 +79,10 @@ fn read(file: &Path) -> Option<Record> {
 
 /// Writes beside the file and renames, so that a reader sees the old record or the new one.
 fn write(file: &Path, record: &Record) -> io::Result<()> {
-    let dir = file.parent().ok_or(io::ErrorKind::InvalidInput)?;
-    let mut builder = DirBuilder::new();
-    builder.recursive(true);
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
-    {
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    }
-    builder.create(dir)?;
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let text = toml::to_string(record).map_err(io::Error::other)?;
     let temporary = file.with_extension(format!("{}.tmp", std::process::id()));
     let written = options.open(&temporary).and_then(|mut open| open.write_all(text.as_bytes()));
