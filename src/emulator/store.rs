@@ -1,7 +1,7 @@
 //! A card's file: written whole or not at all, private to its owner, and locked while a counter changes.
 
 use super::image::{Image, Malformed};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -42,7 +42,9 @@ impl Store {
     /// Any [`ImageError`] but [`ImageError::Exists`].
     pub fn open(path: &Path) -> Result<Store, ImageError> {
         // By its own name: a rename onto a symbolic link would put the card in the link's place.
-        let store = Store::File(fs::canonicalize(path).map_err(ImageError::io(path))?);
+        let path = fs::canonicalize(path).map_err(ImageError::io(path))?;
+        remove_leftovers(&path)?;
+        let store = Store::File(path);
         store.read()?;
         Ok(store)
     }
@@ -103,9 +105,8 @@ impl Update<'_> {
         match &mut self.place {
             Place::File { path, locked } => {
                 let path: &Path = path;
+                // Locked from its beginning, so that the lock is the new file's before it takes the old one's name.
                 let mut temporary = Temporary::write(path, &self.image)?;
-                // The lock goes over to the new file before that takes the old one's name.
-                temporary.file.lock().map_err(ImageError::io(path))?;
                 fs::rename(&temporary.path, path).map_err(ImageError::io(path))?;
                 temporary.kept = true;
                 sync_directory(path).map_err(ImageError::io(path))?;
@@ -129,6 +130,51 @@ fn lock(path: &Path) -> Result<File, ImageError> {
             return Ok(file);
         }
     }
+}
+
+/// Removes what writers left beside the card at `path` when they were killed: it holds keys and secrets. Whoever writes
+/// the card has its lock, so with that in hand no such file is being written; and a card that is only coming to be, under
+/// a name that is taken, is locked itself.
+fn remove_leftovers(path: &Path) -> Result<(), ImageError> {
+    let leftovers = leftovers(path).map_err(ImageError::io(path))?;
+    if leftovers.is_empty() {
+        return Ok(());
+    }
+    let _locked = lock(path)?;
+    for leftover in leftovers {
+        let removed = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(&leftover);
+        let removed = removed.and_then(|file| match file.try_lock() {
+            Ok(()) => fs::remove_file(&leftover),
+            Err(TryLockError::WouldBlock) => Ok(()),
+            Err(TryLockError::Error(error)) => Err(error),
+        });
+        match removed {
+            // The writer was alive and has finished.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => log::warn!("practice card: cannot remove {}: {error}", leftover.display()),
+            Ok(()) => {}
+        }
+    }
+    Ok(())
+}
+
+/// Files beside `path` that are named as [`Temporary`] names them.
+fn leftovers(path: &Path) -> io::Result<Vec<PathBuf>> {
+    let Some(name) = path.file_name() else { return Ok(Vec::new()) };
+    let begin = format!(".{}.", name.to_string_lossy());
+    let is_leftover = |name: &str| {
+        let numbers = name.strip_prefix(&begin).and_then(|name| name.strip_suffix(".new"));
+        let numbers = numbers.and_then(|numbers| numbers.split_once('.'));
+        numbers.is_some_and(|(process, count)| process.parse::<u32>().is_ok() && count.parse::<u32>().is_ok())
+    };
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory(path))? {
+        let entry = entry?;
+        if entry.file_name().to_str().is_some_and(is_leftover) {
+            found.push(entry.path());
+        }
+    }
+    Ok(found)
 }
 
 fn open(path: &Path) -> Result<File, ImageError> {
@@ -165,7 +211,7 @@ fn directory(path: &Path) -> &Path {
     }
 }
 
-/// A whole card file under a name of its own, removed unless it was kept.
+/// A whole card file under a name of its own, locked, and removed unless it was kept.
 struct Temporary {
     path: PathBuf,
     file: File,
@@ -191,7 +237,8 @@ impl Temporary {
         let mut temporary = Temporary { path, file, kept: false };
         temporary
             .file
-            .write_all(text.as_bytes())
+            .lock()
+            .and_then(|()| temporary.file.write_all(text.as_bytes()))
             .and_then(|()| temporary.file.sync_all())
             .map_err(ImageError::io(target))?;
         Ok(temporary)
