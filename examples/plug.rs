@@ -1,10 +1,15 @@
 //! Plugs a card into the virtual reader of vpcd that tries the PC/SC layer with what no practice card does: `plug ADDRESS
-//! scripted` or `plug ADDRESS mute`. It stays there until it is killed.
+//! scripted`, `plug ADDRESS mute` or `plug ADDRESS lying FILE AIM FAULT`. It stays there until it is killed.
 //!
 //! The scripted card answers `00 B0 P1 P2 …` with P1·256 + P2 bytes and 9000, `00 99 P1 …` with 9000 after P1 tenths of a
-//! second, and anything else with how often it was powered up and reset, and 9000. The mute one says nothing at all.
+//! second, and anything else with how often it was powered up and reset, and 9000. The mute one says nothing at all. The
+//! lying one is the practice card in FILE with its answers spoilt: AIM is a name of `fault::Aim`, FAULT one of
+//! `fault::Fault`, `Pause` with its seconds as in `Pause30`, or an answer in hex.
 
-use jpki_pkcs11::emulator::{Device, vpcd};
+use jpki_pkcs11::emulator::fault::{Aim, Fault, Faults, FaultyCard};
+use jpki_pkcs11::emulator::{Device, PracticeCard, vpcd};
+use std::error::Error;
+use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::Duration;
@@ -45,13 +50,39 @@ impl Device for ScriptedCard {
     }
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let (address, mute) = match arguments.as_slice() {
-        [address, card] if card == "scripted" => (address, false),
-        [address, card] if card == "mute" => (address, true),
-        _ => return Err("usage: plug ADDRESS (scripted | mute)".into()),
+fn lying(file: &str, aim: &str, fault: &str) -> Result<FaultyCard<PracticeCard>, Box<dyn Error>> {
+    let aim = Aim::ALL.into_iter().find(|known| format!("{known:?}") == aim).ok_or("no such aim")?;
+    let fault = match fault {
+        "Mute" => Fault::Mute,
+        "Long" => Fault::Long,
+        "Garbage" => Fault::Garbage,
+        "EndlessMore" => Fault::EndlessMore,
+        "EndlessLength" => Fault::EndlessLength,
+        "HugeLength" => Fault::HugeLength,
+        "Flipped" => Fault::Flipped,
+        other => match other.strip_prefix("Pause") {
+            Some(seconds) => Fault::Pause(Duration::from_secs(seconds.parse()?)),
+            None => Fault::Answer(bytes(other)?),
+        },
     };
-    let mut card = ScriptedCard { mute, ..ScriptedCard::default() };
-    Ok(vpcd::plug(&mut card, address, &AtomicBool::new(false))?)
+    let faults = Faults::default();
+    faults.begin(aim, fault);
+    Ok(FaultyCard::new(PracticeCard::open(Path::new(file))?, &faults))
+}
+
+fn bytes(hex: &str) -> Result<Vec<u8>, Box<dyn Error>> {
+    let pair = |at| hex.get(at..at + 2).ok_or("an odd number of digits");
+    (0..hex.len()).step_by(2).map(|at| Ok(u8::from_str_radix(pair(at)?, 16)?)).collect()
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let (address, mut card): (_, Box<dyn Device>) = match arguments[..] {
+        [address, "scripted"] => (address, Box::<ScriptedCard>::default()),
+        [address, "mute"] => (address, Box::new(ScriptedCard { mute: true, ..ScriptedCard::default() })),
+        [address, "lying", file, aim, fault] => (address, Box::new(lying(file, aim, fault)?)),
+        _ => return Err("usage: plug ADDRESS (scripted | mute | lying FILE AIM FAULT)".into()),
+    };
+    Ok(vpcd::plug(&mut *card, address, &AtomicBool::new(false))?)
 }

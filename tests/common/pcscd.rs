@@ -183,6 +183,24 @@ impl Pcscd {
         self.inserted(plug)
     }
 
+    /// Puts the practice card of `file` into one of the two readers and has it lie: see `examples/plug.rs`.
+    pub fn insert_lying(&self, reader: u16, file: &Path, aim: &str, fault: &str) -> Inserted {
+        let program = target_dir().join("examples/plug");
+        assert!(program.is_file(), "cargo test builds it, with --test only after: cargo build --example plug");
+        let mut plug = self.inside(program);
+        plug.arg(format!("127.0.0.1:{}", DEFAULT_PORT + reader)).arg("lying").arg(file).args([aim, fault]);
+        let card = plug.stdin(Stdio::null()).stdout(Stdio::null()).spawn();
+        let card = Inserted(card.expect("nsenter can be run"));
+        eventually("the lying card is in the reader", || {
+            let context = pcsc::Context::establish(pcsc::Scope::User).ok()?;
+            let name = CString::new(READERS[usize::from(reader)]).ok()?;
+            let mut state = [pcsc::ReaderState::new(name, pcsc::State::UNAWARE)];
+            context.get_status_change(std::time::Duration::ZERO, &mut state).ok()?;
+            state[0].event_state().contains(pcsc::State::PRESENT).then_some(())
+        });
+        card
+    }
+
     fn inserted(&self, mut insert: Command) -> Inserted {
         let card = insert.stdin(Stdio::null()).stdout(Stdio::null()).spawn();
         let mut card = Inserted(card.expect("nsenter can be run"));
