@@ -1,0 +1,133 @@
+//! Text from a card that would act on whoever looks at it. CK_TOKEN_INFO and labels are in `src/pkcs11/tests/forged.rs`.
+
+use crate::common::cards::{PASSWORD, card};
+use crate::common::pcscd::with_pcscd;
+use crate::common::{Scratch, jpki, run};
+use der::asn1::{Any, Utf8StringRef};
+use der::{DecodePem, EncodePem, Tag};
+use jpki_pkcs11::emulator::image::{Image, Kind};
+use jpki_pkcs11::emulator::store::Store;
+use std::fs::{self, Permissions};
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use x509_cert::Certificate;
+
+/// Clears the screen, sets the title, ends the line, reverses what follows, and pretends to be HTML and JSON.
+const HOSTILE: &str = "\x1b[2J\x1b]0;t\x07\r\nforged: line\u{9b}31m\u{202e}<b onclick='x'>\",\"tries\":9\0:\u{2028}";
+
+/// Nothing that a terminal would obey, or that would end a line or turn it round.
+fn assert_harmless(what: &str, shown: &str) {
+    let bad = shown.chars().find(|&c| c != '\n' && (c.is_control() || "\u{202e}\u{2028}".contains(c)));
+    assert_eq!(bad, None, "{what}: {shown:?}");
+    assert!(!shown.lines().any(|line| line.trim_start().starts_with("forged")), "{what}: {shown}");
+}
+
+/// Its certificate, with hostile text for every name, and for the holder's own name and address.
+fn forged(pem: &str) -> String {
+    let mut certificate = Certificate::from_pem(pem).unwrap();
+    let hostile = Any::new(Tag::Utf8String, Utf8StringRef::new(HOSTILE).unwrap().as_bytes()).unwrap();
+    let tbs = &mut certificate.tbs_certificate;
+    for name in [&mut tbs.subject, &mut tbs.issuer] {
+        for part in &mut name.0 {
+            let mut attributes: Vec<_> = part.0.iter().cloned().collect();
+            attributes.iter_mut().for_each(|attribute| attribute.value = hostile.clone());
+            part.0 = attributes.try_into().unwrap();
+        }
+    }
+    // Of the same length, so that no length around it changes.
+    for extension in tbs.extensions.iter_mut().flatten() {
+        let bytes = extension.extn_value.as_bytes().to_vec();
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        if let Some(name) = ["練習　太郎"].into_iter().find(|name| text.contains(name)) {
+            let at = bytes.windows(name.len()).position(|window| window == name.as_bytes()).unwrap();
+            let mut forged = bytes;
+            let mut hostile = b"\x1b[2J\r\n\xc2\x9b1m<".to_vec();
+            hostile.resize(name.len(), b'\n');
+            forged[at..at + name.len()].copy_from_slice(&hostile);
+            extension.extn_value = der::asn1::OctetString::new(forged).unwrap();
+        }
+    }
+    certificate.to_pem(der::pem::LineEnding::LF).unwrap()
+}
+
+fn forge(file: &Path) {
+    let forge = |certificate: &mut Option<String>| *certificate = certificate.as_deref().map(forged);
+    let change = |image: &mut Image| {
+        let certificates = &mut image.certificates;
+        [&mut certificates.auth, &mut certificates.sign, &mut certificates.auth_ca, &mut certificates.sign_ca]
+            .into_iter()
+            .for_each(forge);
+    };
+    let mut store = Store::open(file).unwrap();
+    store
+        .update(|update| {
+            change(&mut update.image);
+            update.save()
+        })
+        .unwrap();
+}
+
+fn configured(scratch: &Scratch, card: &Path) -> PathBuf {
+    let log = scratch.path().join("log");
+    let text = format!("practice = ['{}']\nlog = '{}'\nlog_level = 'trace'\n", card.display(), log.display());
+    let config = scratch.file("config.toml", text);
+    fs::set_permissions(&config, Permissions::from_mode(0o644)).unwrap();
+    config
+}
+
+#[test]
+fn hostile_names_in_certificates_are_shown_harmlessly() {
+    let scratch = Scratch::new();
+    let file = card(&scratch, Kind::MyNumber);
+    forge(&file);
+    let config = configured(&scratch, &file);
+    for arguments in
+        [&["status"][..], &["status", "--unmask"], &["status", "--json"], &["status", "--json", "--unmask"]]
+    {
+        let mut status = jpki();
+        status.args(arguments).args(["--sign", "--stdin"]).env("JPKI_PKCS11_CONF", &config);
+        let (stdout, stderr) = answered(&mut status, PASSWORD);
+        assert!(stdout.contains('\u{fffd}') || !arguments.contains(&"--unmask"), "nothing hostile was met: {stdout}");
+        assert_harmless(&arguments.join(" "), &stdout);
+        assert_harmless(&arguments.join(" "), &stderr);
+        if arguments.contains(&"--json") {
+            let parsed: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+            assert_eq!(parsed["readers"].as_array().unwrap().len(), 1);
+        }
+    }
+    if let Ok(log) = fs::read_to_string(scratch.path().join("log")) {
+        assert_harmless("log", &log);
+    }
+}
+
+/// What the card says of itself: EF 0006, through a real pcscd.
+#[test]
+fn hostile_token_information_is_shown_harmlessly() {
+    with_pcscd("hostile_text::hostile_token_information_is_shown_harmlessly", |pcscd| {
+        let scratch = Scratch::new();
+        let file = card(&scratch, Kind::MyNumber);
+        let mut information = [b' '; 162];
+        information[..15].copy_from_slice(b"JPKIAPICCTOKEN2");
+        for (at, length) in [(15, 17), (32, 32), (64, 16), (80, 16), (96, 64)] {
+            let hostile = HOSTILE.as_bytes().iter().cycle();
+            information[at..at + length].iter_mut().zip(hostile).for_each(|(byte, hostile)| *byte = *hostile);
+        }
+        information[160..].copy_from_slice(&[0x90, 0x00]);
+        let answer: String = information.iter().map(|byte| format!("{byte:02X}")).collect();
+        let _card = pcscd.insert_lying(0, &file, "TokenInfo", &answer);
+        for arguments in [&["status"][..], &["status", "--unmask"], &["status", "--json", "--unmask"]] {
+            let shown = run(jpki().args(arguments));
+            assert_harmless(&arguments.join(" "), &shown.stdout);
+            assert_harmless(&arguments.join(" "), &shown.stderr);
+        }
+    });
+}
+
+fn answered(command: &mut Command, line: &str) -> (String, String) {
+    let mut running = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    writeln!(running.stdin.take().unwrap(), "{line}").unwrap();
+    let output = running.wait_with_output().unwrap();
+    (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+}

@@ -1,0 +1,150 @@
+//! A process with rights that its caller lacks, and one that was given somebody else's files. Root is needed to make
+//! either.
+
+use crate::client;
+use crate::common::cards::card;
+use crate::common::{Modules, Scratch, run, tool};
+use jpki_pkcs11::emulator::image::Kind;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const NOBODY: u32 = 65_534;
+
+/// A client, a module, and files by which a caller would decide what the module does: all of them name a practice card.
+struct Stage {
+    scratch: Scratch,
+    client: PathBuf,
+    module: PathBuf,
+}
+
+impl Stage {
+    fn new() -> Stage {
+        assert_eq!(
+            fs::metadata("/proc/self").unwrap().uid(),
+            0,
+            "only root can make a set-uid program and a file of another user's; run this test as root"
+        );
+        let scratch = Scratch::new();
+        fs::set_permissions(scratch.path(), Permissions::from_mode(0o755)).unwrap();
+        let client = client::compile(&scratch);
+        let module = Modules::in_dir(&scratch).both;
+        let card = card(&scratch, Kind::MyNumber);
+        let text = format!("practice = ['{}']\n", card.display());
+        for directory in ["home/.config/jpki-pkcs11", "xdg/jpki-pkcs11"] {
+            let directory = scratch.path().join(directory);
+            fs::create_dir_all(&directory).unwrap();
+            fs::write(directory.join("config.toml"), &text).unwrap();
+        }
+        scratch.file("named.toml", &text);
+        for file in Stage::files(&scratch) {
+            fs::set_permissions(file, Permissions::from_mode(0o644)).unwrap();
+        }
+        Stage { scratch, client, module }
+    }
+
+    fn files(scratch: &Scratch) -> [PathBuf; 3] {
+        ["home/.config/jpki-pkcs11/config.toml", "xdg/jpki-pkcs11/config.toml", "named.toml"]
+            .map(|file| scratch.path().join(file))
+    }
+
+    /// What the client sees, as `user`, with `variables`. No PC/SC service is within its reach.
+    fn seen(&self, user: u32, variables: &[(&str, PathBuf)]) -> String {
+        let mut command = Command::new(tool("unshare", "util-linux"));
+        command
+            .args(["--mount", "sh", "-c", "mount -t tmpfs tmpfs /run && exec \"$@\"", "sh"])
+            .arg(tool("setpriv", "util-linux"))
+            .args([format!("--reuid={user}"), format!("--regid={user}"), "--clear-groups".into()])
+            .args([self.client.as_os_str(), "slots".as_ref(), self.module.as_os_str()])
+            .env_clear()
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+        run(command.envs(variables.iter().map(|(name, value)| (name, value)))).ok()
+    }
+
+    fn at(&self, path: &str) -> PathBuf {
+        self.scratch.path().join(path)
+    }
+
+    /// Each way in which a caller could name a configuration.
+    fn ways(&self) -> [Vec<(&'static str, PathBuf)>; 3] {
+        [
+            vec![("HOME", self.at("home"))],
+            vec![("XDG_CONFIG_HOME", self.at("xdg"))],
+            vec![("JPKI_PKCS11_CONF", self.at("named.toml"))],
+        ]
+    }
+}
+
+#[test]
+fn a_set_uid_program_takes_neither_configuration_nor_log_from_its_caller() {
+    let stage = Stage::new();
+    for way in stage.ways() {
+        assert_eq!(stage.seen(0, &way), "secure 0 initialize 0 slots 2 rv 0\n", "the way works: {way:?}");
+    }
+    fs::set_permissions(&stage.client, Permissions::from_mode(0o4755)).unwrap();
+    let log = stage.at("log");
+    for mut way in stage.ways() {
+        way.push(("JPKI_PKCS11_LOG", log.clone()));
+        assert_eq!(stage.seen(NOBODY, &way), "secure 1 initialize 0 slots 0 rv 0\n", "{way:?}");
+        assert!(!log.exists(), "a log was written where the caller said");
+    }
+}
+
+#[test]
+fn a_set_uid_program_leaves_nothing_in_its_callers_directories() {
+    let stage = Stage::new();
+    fs::set_permissions(&stage.client, Permissions::from_mode(0o4755)).unwrap();
+    for directory in ["state", "run"] {
+        fs::create_dir(stage.at(directory)).unwrap();
+    }
+    let variables = [("XDG_STATE_HOME", stage.at("state")), ("XDG_RUNTIME_DIR", stage.at("run"))];
+    stage.seen(NOBODY, &variables);
+    for directory in ["state", "run"] {
+        assert_eq!(fs::read_dir(stage.at(directory)).unwrap().count(), 0);
+    }
+}
+
+#[test]
+fn root_takes_no_file_of_a_user() {
+    let stage = Stage::new();
+    for file in Stage::files(&stage.scratch) {
+        chown(file, Some(NOBODY), Some(NOBODY)).unwrap();
+    }
+    let log = stage.at("log");
+    for mut way in stage.ways() {
+        way.push(("JPKI_PKCS11_LOG", log.clone()));
+        assert_eq!(stage.seen(0, &way), "secure 0 initialize 0 slots 0 rv 0\n", "{way:?}");
+        let said = fs::read_to_string(&log).unwrap();
+        assert!(said.contains("is ignored: it belongs to another user"), "{said}");
+        fs::remove_file(&log).unwrap();
+    }
+}
+
+#[test]
+fn a_file_that_others_may_write_is_not_taken() {
+    let stage = Stage::new();
+    for file in Stage::files(&stage.scratch) {
+        fs::set_permissions(file, Permissions::from_mode(0o666)).unwrap();
+    }
+    for way in stage.ways() {
+        assert_eq!(stage.seen(0, &way), "secure 0 initialize 0 slots 0 rv 0\n", "{way:?}");
+    }
+}
+
+#[test]
+fn a_log_is_not_written_through_a_link_or_into_somebody_elses_file() {
+    let stage = Stage::new();
+    let victim = stage.scratch.file("victim", "as it was");
+    std::os::unix::fs::symlink(&victim, stage.at("link")).unwrap();
+    let other = stage.scratch.file("other", "as it was");
+    chown(&other, Some(NOBODY), Some(NOBODY)).unwrap();
+    for log in ["link", "other"] {
+        stage.seen(0, &[("JPKI_PKCS11_LOG", stage.at(log))]);
+    }
+    assert!([&victim, &other].into_iter().all(|file: &PathBuf| read(file) == "as it was"));
+}
+
+fn read(file: &Path) -> String {
+    fs::read_to_string(file).unwrap()
+}
