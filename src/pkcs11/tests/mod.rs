@@ -2,6 +2,7 @@
 //! counted, and rivals, removals and lies wherever a test wants them.
 
 mod faults;
+mod forged;
 mod lost_login;
 mod removal;
 mod secrets;
