@@ -1,0 +1,116 @@
+//! A lying card behind a real pcscd: what PC/SC cannot bound holds up its own reader and nothing else, and a card that
+//! answers too much, too little or without end is an error and no more. What each fault comes to, command by command, is
+//! in `docs/fault-table.md`, from readers where every APDU can be counted.
+
+mod common;
+
+use common::cards::{PIN, card};
+use common::pcscd::with_pcscd;
+use common::{Modules, Scratch};
+use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
+use cryptoki::error::{Error, Result, RvError};
+use cryptoki::mechanism::Mechanism;
+use cryptoki::object::{Attribute, ObjectClass};
+use cryptoki::session::{Session, UserType};
+use cryptoki::slot::Slot;
+use cryptoki::types::AuthPin;
+use jpki_pkcs11::emulator::image::Kind;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+fn load(scratch: &Scratch) -> Pkcs11 {
+    let module = Pkcs11::new(Modules::in_dir(scratch).auth).unwrap();
+    module.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)).unwrap();
+    module
+}
+
+fn logged_in(module: &Pkcs11, slot: Slot) -> Result<Session> {
+    let session = module.open_ro_session(slot)?;
+    session.login(UserType::User, Some(&AuthPin::new(PIN.into())))?;
+    Ok(session)
+}
+
+fn sign(session: &Session) -> Result<Vec<u8>> {
+    let keys = session.find_objects(&[Attribute::Class(ObjectClass::PRIVATE_KEY)])?;
+    let key = keys.first().ok_or(Error::Pkcs11(RvError::KeyHandleInvalid, cryptoki::context::Function::FindObjects))?;
+    session.sign(&Mechanism::Sha256RsaPkcs, *key, b"a document")
+}
+
+#[test]
+fn a_card_silent_for_thirty_seconds_holds_up_its_own_reader_only() {
+    with_pcscd("a_card_silent_for_thirty_seconds_holds_up_its_own_reader_only", |pcscd| {
+        let (scratch, elsewhere) = (Scratch::new(), Scratch::new());
+        let silent_card = pcscd.insert_lying(0, &card(&scratch, Kind::MyNumber), "Sign", "Pause30");
+        let _other_card = pcscd.insert_lying(1, &card(&elsewhere, Kind::MyNumber), "Change", "Mute");
+        let module = load(&scratch);
+        let slots = module.get_slots_with_token().unwrap();
+        let [silent, other] = slots[..] else { panic!("{slots:?}") };
+        let (waiting, working) = (logged_in(&module, silent).unwrap(), logged_in(&module, other).unwrap());
+        sign(&working).unwrap();
+        let ended = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let begun = Instant::now();
+            let ended = &ended;
+            let signing = scope.spawn(move || {
+                let result = sign(&waiting);
+                ended.store(true, Ordering::SeqCst);
+                (result, begun.elapsed())
+            });
+            // The signature is on its way once the reader's own calls have to wait.
+            std::thread::sleep(Duration::from_secs(1));
+            let prompt = |what: &str, call: &dyn Fn() -> Result<()>| {
+                let start = Instant::now();
+                call().unwrap_or_else(|error| panic!("{what}: {error}"));
+                let took = start.elapsed();
+                assert!(took < Duration::from_millis(100), "{what} took {took:?}");
+            };
+            for _ in 0..20 {
+                prompt("C_GetSlotInfo of the silent card", &|| module.get_slot_info(silent).map(drop));
+                prompt("C_GetSlotInfo of the other", &|| module.get_slot_info(other).map(drop));
+                prompt("C_GetTokenInfo of the other", &|| module.get_token_info(other).map(drop));
+                prompt("C_Sign on the other", &|| sign(&working).map(drop));
+                prompt("C_GetSlotList", &|| module.get_all_slots().map(drop));
+            }
+            assert!(!ended.load(Ordering::SeqCst), "the card was not silent");
+            // The driver gives up when the card goes, and then so does the call.
+            let pulled = Instant::now();
+            drop(silent_card);
+            let (result, _) = signing.join().unwrap();
+            assert!(pulled.elapsed() < Duration::from_secs(3), "{:?}", pulled.elapsed());
+            let removed = matches!(result, Err(Error::Pkcs11(RvError::DeviceRemoved | RvError::DeviceError, _)));
+            assert!(removed, "{result:?}");
+        });
+        sign(&working).unwrap();
+    });
+}
+
+#[test]
+fn answers_too_long_too_short_and_without_end_are_errors_and_the_next_card_is_served() {
+    with_pcscd("answers_too_long_too_short_and_without_end_are_errors_and_the_next_card_is_served", |pcscd| {
+        let scratch = Scratch::new();
+        let file = card(&scratch, Kind::MyNumber);
+        let module = load(&scratch);
+        for aim in ["TokenInfo", "Certificate", "Verify", "Sign"] {
+            for fault in ["Mute", "Long", "Garbage", "EndlessMore", "EndlessLength", "HugeLength", "90"] {
+                let lying = pcscd.insert_lying(0, &file, aim, fault);
+                let begun = Instant::now();
+                let tried = || -> Result<Vec<u8>> {
+                    let slot = *module.get_slots_with_token()?.first().ok_or(Error::NotSupported)?;
+                    sign(&logged_in(&module, slot)?)
+                };
+                // A card that says "right" to the right PIN with 64 KiB more has lied about nothing.
+                let lied = (aim, fault) != ("Verify", "Long") && (aim, fault) != ("Verify", "HugeLength");
+                let result = tried();
+                assert_eq!(result.is_err(), lied, "{aim}, {fault}: {result:?}");
+                assert!(begun.elapsed() < Duration::from_secs(10), "{aim}, {fault}: {:?}", begun.elapsed());
+                pcscd.remove(lying);
+            }
+        }
+        let honest = pcscd.insert(&file);
+        let slot = module.get_slots_with_token().unwrap()[0];
+        assert_eq!(sign(&logged_in(&module, slot).unwrap()).unwrap().len(), 256);
+        let info = module.get_token_info(slot).unwrap();
+        assert!(!info.user_pin_count_low() && !info.user_pin_locked(), "a try was spent");
+        pcscd.remove(honest);
+    });
+}
