@@ -17,7 +17,7 @@ p11kitdir ?= $(or $(shell pkg-config --variable=p11_module_configs p11-kit-1 2>/
 
 BUILD_PACKAGES := gcc libc6-dev libpcsclite-dev make pkg-config
 DEMO_PACKAGES := $(BUILD_PACKAGES) opensc openssl
-TEST_PACKAGES := $(DEMO_PACKAGES) iproute2 opensc-pkcs11 pcscd procps util-linux vsmartcard-vpcd
+TEST_PACKAGES := $(DEMO_PACKAGES) iproute2 opensc-pkcs11 p11-kit-modules pcscd procps util-linux vsmartcard-vpcd
 
 MODULE := libjpki_pkcs11.so
 # What each shows depends on its name: both tokens, the authentication token, the signature token.

@@ -13,11 +13,14 @@ use cryptoki::types::AuthPin;
 use jpki_pkcs11::emulator::image::Kind;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const OPENSC: &str = "/usr/lib/x86_64-linux-gnu/opensc-pkcs11.so";
-const PROXY: &str = "/usr/lib/x86_64-linux-gnu/p11-kit-proxy.so";
+/// Another module, where Debian has it, under the directory of the machine's architecture.
+fn installed(name: &str, package: &str) -> PathBuf {
+    let places = fs::read_dir("/usr/lib").unwrap().map(|place| place.unwrap().path().join(name));
+    places.into_iter().find(|path| path.is_file()).unwrap_or_else(|| panic!("no {name}: apt-get install {package}"))
+}
 
 fn load(module: &Path) -> Pkcs11 {
     let module = Pkcs11::new(module).unwrap_or_else(|error| panic!("{}: {error}", module.display()));
@@ -40,10 +43,10 @@ fn sign(session: &Session) -> cryptoki::error::Result<Vec<u8>> {
 #[test]
 fn opensc_in_the_same_process_takes_neither_a_try_nor_the_right_signature() {
     with_pcscd("neighbours::opensc_in_the_same_process_takes_neither_a_try_nor_the_right_signature", |pcscd| {
-        assert!(Path::new(OPENSC).is_file(), "{OPENSC} is missing: apt-get install opensc-pkcs11");
+        let opensc = installed("opensc-pkcs11.so", "opensc-pkcs11");
         let scratch = Scratch::new();
         let _card = pcscd.insert(&card(&scratch, Kind::MyNumber));
-        let (ours, theirs) = (load(&Modules::in_dir(&scratch).auth), load(Path::new(OPENSC)));
+        let (ours, theirs) = (load(&Modules::in_dir(&scratch).auth), load(&opensc));
         let pin = AuthPin::new(PIN.into());
         let session = ours.open_ro_session(slot(&ours, "Auth")).unwrap();
         session.login(UserType::User, Some(&pin)).unwrap();
@@ -66,7 +69,7 @@ fn opensc_in_the_same_process_takes_neither_a_try_nor_the_right_signature() {
 
 #[test]
 fn the_module_loaded_twice_is_one_module() {
-    assert!(Path::new(PROXY).is_file(), "{PROXY} is missing: apt-get install p11-kit-modules");
+    let proxy = installed("p11-kit-proxy.so", "p11-kit-modules");
     let scratch = Scratch::new();
     let (client, module) = (client::compile(&scratch), Modules::in_dir(&scratch).both);
     let card = card(&scratch, Kind::MyNumber);
@@ -81,7 +84,7 @@ fn the_module_loaded_twice_is_one_module() {
         .arg(scratch.path().join("modules"))
         .arg(client)
         .arg("twice")
-        .args([&module, Path::new(PROXY)])
+        .args([&module, &proxy])
         .env("JPKI_PKCS11_CONF", config)
         .env("XDG_CONFIG_HOME", scratch.path()))
     .ok();
