@@ -1,6 +1,6 @@
 //! A connection to one card: transactions that give up in time, and an end that leaves the card as it is.
 
-use super::{LOCK_POLL, Native, Own, error_since};
+use super::{Native, Own, error_since, lock_poll};
 use crate::transport::{Continuity, Disposition, Error, Link, Result};
 use pcsc::{Attribute, Card, Context, MAX_ATR_SIZE, MAX_BUFFER_SIZE_EXTENDED, Protocols, ShareMode, State};
 use self_cell::{MutBorrow, self_cell};
@@ -195,7 +195,7 @@ fn alone(card: Card, deadline: Instant) -> std::result::Result<CardAlone, (Card,
         if Instant::now() >= deadline {
             return Err((card, pcsc::Error::SharingViolation));
         }
-        thread::sleep(LOCK_POLL);
+        thread::sleep(lock_poll());
     }
     CardAlone::try_new_or_recover(MutBorrow::new(card), |card| {
         card.borrow_mut().transaction2().map_err(|(_, failure)| failure)

@@ -17,15 +17,19 @@ use pcsc::{Card, Context, Protocols, Scope, ShareMode, State};
 use std::collections::HashMap;
 use std::ffi::{CStr, CString};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use std::{mem, process, thread};
 use waiter::PcscWaiter;
 
 /// How long to wait for another program's transaction or exclusive connection, unless told otherwise.
 pub const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How often a held card is asked whether it is free.
-const LOCK_POLL: Duration = Duration::from_millis(50);
+/// How long to wait before a held card is asked again whether it is free: about as long as libpcsclite itself, or whoever
+/// waits inside it would always be first. Never in step with another program, or it would be met busy each time.
+fn lock_poll() -> Duration {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Duration::from_micros(1_000 + u64::from(now.subsec_nanos() / 1_000) % 9_000)
+}
 
 /// How long the verdict "mute" stands. Each new power-up of a card that does not answer takes a reader a second or more,
 /// and a client that polls would keep it busy with nothing else.
@@ -132,7 +136,7 @@ impl PcscReaders {
         loop {
             match connect_shared(context.ours().map_err(error)?, &name) {
                 Ok(card) => return Ok(PcscLink::new(context, card, name, self.shared.lock_timeout)),
-                Err(pcsc::Error::SharingViolation) if Instant::now() < deadline => thread::sleep(LOCK_POLL),
+                Err(pcsc::Error::SharingViolation) if Instant::now() < deadline => thread::sleep(lock_poll()),
                 Err(failure) => return Err(error(failure)),
             }
         }
