@@ -1,6 +1,6 @@
 //! A connection to one card: transactions that give up in time, and an end that leaves the card as it is.
 
-use super::{Native, Own, error_since, lock_poll};
+use super::{Native, Own, connect_shared, error_since, lock_poll};
 use crate::transport::{Continuity, Disposition, Error, Link, Result};
 use pcsc::{Attribute, Card, Context, MAX_ATR_SIZE, MAX_BUFFER_SIZE_EXTENDED, Protocols, ShareMode, State};
 use self_cell::{MutBorrow, self_cell};
@@ -70,7 +70,9 @@ impl Link for PcscLink {
                 }
                 Err((mut card, pcsc::Error::ResetCard)) => {
                     self.continuity = Continuity::Lost;
-                    let reconnected = card.reconnect(ShareMode::Shared, Protocols::ANY, pcsc::Disposition::LeaveCard);
+                    let reconnected = self
+                        .power_up()
+                        .and_then(|()| card.reconnect(ShareMode::Shared, Protocols::ANY, pcsc::Disposition::LeaveCard));
                     self.card.put(Held::Shared(card));
                     reconnected.map_err(|failure| self.failure(failure))?;
                 }
@@ -126,6 +128,17 @@ impl PcscLink {
                 _ => mem::forget(card),
             }
         }
+    }
+
+    /// Gives the card power if it was left without, which pcscd tells like a reset: only a new connection does that
+    /// without a reset of its own. It waits for nobody, since nobody held the card a moment ago. If there is another card
+    /// by now, the connection that this link has does not come back.
+    fn power_up(&self) -> Native<()> {
+        let card = connect_shared(self.context.ours()?, &self.reader)?;
+        card.disconnect(pcsc::Disposition::LeaveCard).map_err(|(card, failure)| {
+            mem::forget(card);
+            failure
+        })
     }
 
     /// Cuts the card's power unless somebody else is connected to it: only then is an exclusive connection to be had. A
