@@ -108,11 +108,14 @@ impl Slots {
     /// Lets readers that appeared since join the list, and a slot that the view leaves out as long as its card offers
     /// nothing else.
     pub(super) fn join(&mut self) {
-        for slot in (0..self.readers.len()).flat_map(Slot::both) {
-            if !self.listed.contains(&slot) && (self.is_in_view(slot) || self.shows(slot)) {
-                self.listed.push(slot);
-            }
-        }
+        let joining: Vec<Slot> = self.joining().collect();
+        self.listed.extend(joining);
+    }
+
+    /// The slots that [`Slots::join`] would add.
+    fn joining(&self) -> impl Iterator<Item = Slot> {
+        let may_join = |slot: &Slot| !self.listed.contains(slot) && (self.is_in_view(*slot) || self.shows(*slot));
+        (0..self.readers.len()).flat_map(Slot::both).filter(may_join)
     }
 
     /// The slots shown, in the order in which they joined.
@@ -120,9 +123,9 @@ impl Slots {
         &self.listed
     }
 
-    /// The slot with this id, if it is shown.
+    /// The slot with this id, if it is shown, or would be once somebody asks for the list: an event may have told of it.
     pub(super) fn slot(&self, id: CK_SLOT_ID) -> Option<Slot> {
-        self.listed.iter().copied().find(|slot| slot.id() == id)
+        self.listed.iter().copied().chain(self.joining()).find(|slot| slot.id() == id)
     }
 
     /// Names of all readers ever seen, by number.
@@ -184,11 +187,12 @@ impl Slots {
         }
     }
 
-    /// The next slot shown whose token came or went; each is told once (PKCS#11 3.0 §5.5.4, C_WaitForSlotEvent).
+    /// The next slot shown whose token came or went; each is told once (PKCS#11 3.0 §5.5.4, C_WaitForSlotEvent). Of a
+    /// reader that was plugged in since the list was asked for, too: who does nothing but wait would never hear of it.
     pub(super) fn take_event(&mut self) -> Option<Slot> {
-        let readers = &mut self.readers;
-        self.listed.iter().copied().find(|slot| {
-            let changed = readers.get_mut(slot.reader).map(|reader| reader.changed_for(slot.key));
+        let candidates: Vec<Slot> = self.listed.iter().copied().chain(self.joining()).collect();
+        candidates.into_iter().find(|slot| {
+            let changed = self.readers.get_mut(slot.reader).map(|reader| reader.changed_for(slot.key));
             changed.is_some_and(std::mem::take)
         })
     }
@@ -347,6 +351,18 @@ mod tests {
         assert_eq!(slots.take_event().map(Slot::id), Some(0));
         assert_eq!(slots.take_event().map(Slot::id), Some(1));
         assert_eq!(slots.take_event(), None);
+    }
+
+    #[test]
+    fn a_card_in_a_reader_that_was_plugged_in_since_the_list_is_told_too() {
+        let mut slots = Slots::new(Tokens::Auth);
+        slots.join();
+        slots.apply(&[seen("A", true, 1)]);
+        assert_eq!(ids(&slots), [] as [CK_SLOT_ID; 0], "the list grows when it is asked for, and only then");
+        let told = slots.take_event().unwrap();
+        assert_eq!((told.id(), slots.take_event()), (0, None));
+        assert_eq!(slots.slot(0), Some(told), "what was told of can be asked about");
+        assert_eq!(slots.slot(1), None, "the view leaves it out");
     }
 
     #[test]
