@@ -4,6 +4,7 @@
 #![allow(clippy::print_stderr, reason = "what a test leaves behind is said where its failure is said")]
 
 pub mod cards;
+pub mod client;
 pub mod openssl;
 pub mod pcscd;
 

@@ -6,7 +6,6 @@
 
 use super::{Scratch, eventually, run, target_dir, tool};
 use jpki_pkcs11::emulator::vpcd::DEFAULT_PORT;
-use std::ffi::CString;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -15,6 +14,8 @@ use std::{env, fs};
 
 /// The first virtual reader.
 pub const READER: &str = "Virtual PCD 00 00";
+/// What vpcd's readers are called, unless a test plugs in others ([`Pcscd::start_as`]).
+const FRIENDLY_NAME: &str = "Virtual PCD";
 /// All of them.
 pub const READERS: [&str; 2] = [READER, "Virtual PCD 00 01"];
 
@@ -53,8 +54,33 @@ pub fn with_pcscd(name: &str, body: impl FnOnce(&Pcscd)) {
     let service = Service::start();
     let program = env::current_exe().expect("this process has a program");
     let body = run(service.client(program).args(["--exact", name, "--nocapture"]));
+    let body = run(Command::new(env::current_exe().expect("this process has a program"))
+        .args(["--exact", name, "--nocapture"])
+        .env(GROUND, format!("{} {}", service.inside, service.scratch.path().display()))
+        .env("PCSCLITE_CSOCK_NAME", service.scratch.path().join("run/pcscd.comm"))
+        // A user of its own, too: no configuration, state or login of whoever runs the tests.
+        .env_remove("JPKI_PKCS11_CONF")
+        .env_remove("JPKI_PKCS11_LOG")
+        .envs(
+            ["HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR"].map(|name| (name, home(&service.scratch))),
+        ));
     let output = format!("{}{}", body.stdout, body.stderr);
     assert!(body.success && output.contains("test result: ok. 1 passed"), "{output}");
+    // The figures it measured.
+    print!("{}", body.stdout);
+}
+
+fn home(scratch: &Scratch) -> PathBuf {
+    scratch.path().join("home")
+}
+
+/// Tells the next pcscd what its two readers are called.
+fn configure(directory: &Path, friendly_name: &str) {
+    let readers = format!(
+        "FRIENDLYNAME \"{friendly_name}\"\nDEVICENAME /dev/null:{DEFAULT_PORT:#X}\n\
+         LIBPATH {VPCD}\nCHANNELID {DEFAULT_PORT:#X}\n"
+    );
+    fs::write(directory.join("readers/vpcd"), readers).expect("the scratch directory is ours");
 }
 
 /// A pcscd for processes that [`Service::client`] begins; it ends when this is dropped.
@@ -78,16 +104,10 @@ impl Service {
         }
         assert!(Path::new(VPCD).is_file(), "{VPCD} is missing: apt-get install vsmartcard-vpcd (or `make setup`)");
         let scratch = Scratch::new();
-        for directory in ["run", "readers"] {
+        for directory in ["run", "readers", "home"] {
             fs::create_dir(scratch.path().join(directory)).expect("the scratch directory is ours");
         }
-        scratch.file(
-            "readers/vpcd",
-            format!(
-                "FRIENDLYNAME \"Virtual PCD\"\nDEVICENAME /dev/null:{DEFAULT_PORT:#X}\n\
-                 LIBPATH {VPCD}\nCHANNELID {DEFAULT_PORT:#X}\n"
-            ),
-        );
+        configure(scratch.path(), FRIENDLY_NAME);
         let mut namespaces = Command::new("unshare")
             .args(["--mount", "--net"])
             .args((!is_root()).then_some("--map-root-user"))
@@ -144,6 +164,11 @@ impl Pcscd {
         let pcscd = Pcscd { inside: inside.parse().expect("it is a process"), directory: directory.into() };
         pcscd.await_readers();
         Some(pcscd)
+    /// Writes the module's configuration, for those who initialise it from now on.
+    pub fn configure_module(&self, text: &str) {
+        let directory = self.directory.join("home/jpki-pkcs11");
+        fs::create_dir_all(&directory).expect("the scratch directory is ours");
+        fs::write(directory.join("config.toml"), text).expect("the scratch directory is ours");
     }
 
     /// Puts the practice card of `file` into the first reader, as a person does.
@@ -162,6 +187,15 @@ impl Pcscd {
         let mut insert = self.inside(env!("CARGO_BIN_EXE_jpki"));
         insert.args(["card", "insert", "--host", "127.0.0.1"]).arg(file);
         insert
+        self.insert_into(0, file)
+    }
+
+    /// Puts it into one of the two.
+    pub fn insert_into(&self, reader: u16, file: &Path) -> Inserted {
+        let mut insert = self.inside(env!("CARGO_BIN_EXE_jpki"));
+        insert.args(["card", "insert", "--host", "127.0.0.1", "--port", &(DEFAULT_PORT + reader).to_string()]);
+        insert.arg("--log").arg(file.with_extension("log")).arg(file);
+        self.inserted(reader, insert)
     }
 
     /// Puts a card into the first reader that does as it is told.
@@ -180,7 +214,7 @@ impl Pcscd {
         assert!(program.is_file(), "cargo test builds it, with --test only after: cargo build --example plug");
         let mut plug = self.inside(program);
         plug.arg(format!("127.0.0.1:{DEFAULT_PORT}")).arg(card);
-        self.inserted(plug)
+        self.inserted(0, plug)
     }
 
     /// Puts the practice card of `file` into one of the two readers and has it lie: see `examples/plug.rs`.
@@ -204,18 +238,22 @@ impl Pcscd {
     fn inserted(&self, mut insert: Command) -> Inserted {
         let card = insert.stdin(Stdio::null()).stdout(Stdio::null()).spawn();
         let mut card = Inserted(card.expect("nsenter can be run"));
+    fn inserted(&self, reader: u16, mut insert: Command) -> Inserted {
+        let child = insert.stdin(Stdio::null()).stdout(Stdio::null()).spawn();
+        let mut card = Inserted { child: child.expect("nsenter can be run"), reader };
         eventually("the card is in the reader", || {
-            let ended = card.0.try_wait().expect("it is our child");
+            let ended = card.child.try_wait().expect("it is our child");
             assert!(ended.is_none(), "the card left at once: {ended:?}");
-            present().then_some(())
+            present(reader).then_some(())
         });
         card
     }
 
     /// Takes the card out.
     pub fn remove(&self, card: Inserted) {
+        let reader = card.reader;
         drop(card);
-        eventually("the reader is empty", || (!present()).then_some(()));
+        eventually("the reader is empty", || (!present(reader)).then_some(()));
     }
 
     /// Ends the service.
@@ -228,6 +266,12 @@ impl Pcscd {
 
     /// Starts the service again.
     pub fn start(&self) {
+        self.start_as(FRIENDLY_NAME);
+    }
+
+    /// Starts the service again, with other readers plugged in: "`friendly_name` 00 00" and "… 00 01".
+    pub fn start_as(&self, friendly_name: &str) {
+        configure(&self.directory, friendly_name);
         run(Command::new("kill").args(["-USR1", &self.inside.to_string()])).ok();
         self.await_readers();
     }
@@ -237,7 +281,10 @@ impl Pcscd {
             let context = pcsc::Context::establish(pcsc::Scope::User).ok()?;
             context.list_readers_owned().ok().filter(|readers| !readers.is_empty())
         });
-        let strange = readers.iter().find(|reader| READERS.iter().all(|ours| reader.as_bytes() != ours.as_bytes()));
+        let configured = fs::read_to_string(self.directory.join("readers/vpcd")).expect("it was written");
+        let ours = configured.split('"').nth(1).expect("it names the readers");
+        let ours = [0, 1].map(|reader| format!("{ours} 00 0{reader}"));
+        let strange = readers.iter().find(|reader| ours.iter().all(|ours| reader.as_bytes() != ours.as_bytes()));
         assert_eq!(strange, None, "a reader that this test did not start");
     }
 
@@ -253,29 +300,35 @@ impl Pcscd {
     }
 }
 
-/// A card in the first reader; dropping it takes it out.
-pub struct Inserted(Child);
+/// A card in a reader; dropping it takes it out.
+pub struct Inserted {
+    child: Child,
+    reader: u16,
+}
 
 impl Inserted {
     /// Stops or lets go on the process that plays the card: a card that falls silent in the middle of a command.
     pub fn signal(&self, signal: &str) {
-        run(Command::new("kill").args([signal, &self.0.id().to_string()])).ok();
+        run(Command::new("kill").args([signal, &self.child.id().to_string()])).ok();
     }
 }
 
 impl Drop for Inserted {
     fn drop(&mut self) {
         // Killed, so that a card that hangs goes too.
-        if self.0.kill().and_then(|()| self.0.wait()).is_err() {
+        if self.child.kill().and_then(|()| self.child.wait()).is_err() {
             eprintln!("the process of a card stays behind");
         }
     }
 }
 
-fn present() -> bool {
+/// Whether pcscd sees a card there, whatever the reader is called just now.
+fn present(reader: u16) -> bool {
     let look = || {
         let context = pcsc::Context::establish(pcsc::Scope::User)?;
-        let mut state = [pcsc::ReaderState::new(CString::from(c"Virtual PCD 00 00"), pcsc::State::UNAWARE)];
+        let names = context.list_readers_owned()?;
+        let name = names.into_iter().nth(reader.into()).ok_or(pcsc::Error::UnknownReader)?;
+        let mut state = [pcsc::ReaderState::new(name, pcsc::State::UNAWARE)];
         context.get_status_change(std::time::Duration::ZERO, &mut state)?;
         Ok::<_, pcsc::Error>(state[0].event_state())
     };
