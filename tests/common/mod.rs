@@ -7,6 +7,7 @@ pub mod cards;
 pub mod client;
 pub mod openssl;
 pub mod pcscd;
+pub mod rival;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
