@@ -9,6 +9,8 @@ mod cards;
 mod entry;
 mod events;
 mod ffi;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod guard;
 mod login;
 mod mechanism;

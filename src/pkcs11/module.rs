@@ -52,12 +52,20 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// # Errors
 /// CKR_CRYPTOKI_ALREADY_INITIALIZED.
 pub fn initialize() -> Result<()> {
+    initialize_with(|| Module::new(Config::load(&Environment::of_process())))
+}
+
+/// C_Initialize with this module, which is made only where there is none.
+///
+/// # Errors
+/// CKR_CRYPTOKI_ALREADY_INITIALIZED.
+pub(super) fn initialize_with(make: impl FnOnce() -> Module) -> Result<()> {
     let process = own_process();
     let mut module = process.module.write();
     if module.is_some() {
         return Err(Rv::CRYPTOKI_ALREADY_INITIALIZED);
     }
-    *module = Some(Arc::new(Module::new(Config::load(&Environment::of_process()))));
+    *module = Some(Arc::new(make()));
     Ok(())
 }
 
