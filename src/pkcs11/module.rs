@@ -213,7 +213,10 @@ impl Module {
 
     /// Logs out and disconnects, explicitly: nothing of this may be left to a `Drop`, which may run in a forked child.
     pub(super) fn disconnect(&self) {
-        for reader in self.known.read().clone() {
+        // Not in the loop's head, which would hold the lock for the whole loop: what goes wrong in it takes a look at the
+        // readers, which writes there.
+        let readers = self.known.read().clone();
+        for reader in readers {
             self.end_all_logins(&reader);
             // A call that never came back may hold its reader; everybody else's is closed.
             if let Some(mut connection) = reader.connection.try_lock_for(PATIENCE)

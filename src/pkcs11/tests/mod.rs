@@ -3,6 +3,7 @@
 
 mod faults;
 mod forged;
+mod fuzzed;
 mod lost_login;
 mod removal;
 mod secrets;
