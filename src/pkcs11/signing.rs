@@ -223,13 +223,13 @@ impl Module {
         input: &CardInput,
     ) -> Result<Vec<u8>> {
         let present = self.of_session(session)?;
-        let held = self.allowed(&present, wants_password)?;
-        let signature = self.ask_card(&present, held.as_deref(), input)?;
+        let mut held = self.allowed(&present, wants_password)?;
+        let signature = self.ask_card(&present, &mut held, input)?;
         if self.is_sound(key, input, &signature) {
             return Ok(signature);
         }
         self.expect_same_certificate(&present)?;
-        let signature = self.ask_card(&present, held.as_deref(), input)?;
+        let signature = self.ask_card(&present, &mut held, input)?;
         if self.is_sound(key, input, &signature) {
             return Ok(signature);
         }
@@ -253,19 +253,29 @@ impl Module {
         })?
     }
 
-    /// One signature from the card, as it comes.
-    fn ask_card(&self, present: &Present, held: Option<&LockedBytes>, input: &CardInput) -> Result<Vec<u8>> {
+    /// One signature from the card, as it comes. The held secret is taken when it is needed: at most once a C_Sign, however
+    /// often the card is asked.
+    fn ask_card(&self, present: &Present, held: &mut Option<Arc<LockedBytes>>, input: &CardInput) -> Result<Vec<u8>> {
         let key = present.slot.key;
         let (scheme, data) = match input {
             CardInput::Pkcs1 { data } => (Scheme::Pkcs1, data.as_slice()),
             CardInput::Pss { hash } => (Scheme::Pss, hash.as_slice()),
         };
-        let pin = held.and_then(|held| Pin::present(present.form().ok()?, held.expose()).ok());
+        let form = present.form()?;
+        let token = present.reader.token(key);
         let full = present.identity.profile.key(key).map_or(0, |profile| profile.tries);
         let signed = self.with_card(&present.reader, present.epoch, |card| {
-            card.sign(key, scheme, data, |application| match &pin {
-                Some(pin) => regain(application, key, pin, full),
-                None => Ok(false),
+            card.sign(key, scheme, data, |application| {
+                let pin = held.take().and_then(|held| Pin::present(form, held.expose()).ok());
+                let Some(pin) = pin else { return Ok(false) };
+                match regain(application, key, &pin, full) {
+                    Err(card::Error::Refused(tries)) => {
+                        // Or whoever types it once more spends another try on it. An epoch that is over needs no memory.
+                        let _ = token.with(present.epoch, |state| state.refusals.add(&pin, tries));
+                        Ok(false)
+                    }
+                    regained => regained,
+                }
             })
         })?;
         match signed {
@@ -323,17 +333,15 @@ impl Module {
 }
 
 /// Presents the held secret again, if nothing speaks against it: the same card to the last byte of EF 0006, and nobody has
-/// mistyped the secret since. At most once a signature.
+/// mistyped the secret since.
+///
+/// # Errors
+/// [`card::Error::Refused`]: the secret was changed meanwhile.
 fn regain(application: &mut Application<'_, '_>, key: Key, pin: &Pin, full: u8) -> card::Result<bool> {
     if !application.is_same_card()? || application.tries(key)? != Tries::Left(full) {
         return Ok(false);
     }
-    match application.verify(key, pin) {
-        Ok(()) => {
-            log::info!("the card had lost the login; the held secret was presented again");
-            Ok(true)
-        }
-        Err(card::Error::Refused(_)) => Ok(false),
-        Err(error) => Err(error),
-    }
+    application.verify(key, pin)?;
+    log::info!("the card had lost the login; the held secret was presented again");
+    Ok(true)
 }

@@ -18,3 +18,45 @@ fn c_finalize_comes_back_though_the_card_does_not_answer_to_the_logout() {
     });
     finished.recv_timeout(Duration::from_secs(30)).expect("C_Finalize hangs");
 }
+
+#[test]
+fn the_held_pin_is_presented_once_although_a_bad_signature_is_asked_for_again() {
+    let ground = Ground::new(card(&MY_NUMBER));
+    let session = ground.session(AUTH);
+    ground.login(session, PIN).unwrap();
+    ground.sign(session, b"x").unwrap();
+    ground.readers.forget();
+    let isd = hex(SELECT_ISD);
+    let mut signatures = 0;
+    // The login is lost before the first and the third command; the second gets a signature that is none.
+    ground.readers.on_command(READER, move |command| {
+        if command.ins != crate::apdu::COMPUTE_DIGITAL_SIGNATURE {
+            return Incident::None;
+        }
+        signatures += 1;
+        match signatures {
+            1 | 3 => Incident::Rival(vec![isd.clone()]),
+            2 => Incident::Answer([&[0x5A; 256][..], &[0x90, 0x00]].concat()),
+            _ => Incident::None,
+        }
+    });
+    assert_eq!(ground.sign(session, b"x"), Err(Rv::USER_NOT_LOGGED_IN));
+    assert_eq!(ground.readers.verifies(), 1);
+}
+
+#[test]
+fn a_held_pin_that_was_changed_meanwhile_costs_one_try_and_typing_it_none() {
+    let ground = Ground::new(card(&MY_NUMBER));
+    let session = ground.session(AUTH);
+    ground.login(session, PIN).unwrap();
+    ground.sign(session, b"x").unwrap();
+    for command in ["002000980431323334", "002401980435363738", SELECT_ISD] {
+        assert_eq!(ground.rival(command), Sw::OK);
+    }
+    ground.readers.forget();
+    assert_eq!(ground.sign(session, b"x"), Err(Rv::USER_NOT_LOGGED_IN));
+    assert_eq!(ground.login(session, PIN), Err(Rv::PIN_INCORRECT));
+    assert_eq!(ground.readers.verifies(), 1, "the same wrong PIN was sent twice");
+    ground.login(session, b"5678").unwrap();
+    ground.sign(session, b"x").unwrap();
+}
