@@ -10,18 +10,27 @@ const MAX_ANSWER: usize = 65_536;
 /// Most GET RESPONSE that one answer may take.
 const MAX_ROUNDS: usize = 300;
 
+/// Most commands in one transaction, or a card that hands out its files byte by byte would hold its reader for minutes. The
+/// longest honest transaction reads one file in blocks, each fetched by GET RESPONSE: some 400.
+const MAX_COMMANDS: u32 = 1000;
+
 /// A transaction in which commands are exchanged.
 pub(super) struct Talk<'a> {
     transaction: Transaction<'a>,
+    sent: u32,
 }
 
 impl<'a> Talk<'a> {
     pub(super) fn new(transaction: Transaction<'a>) -> Talk<'a> {
-        Talk { transaction }
+        Talk { transaction, sent: 0 }
     }
 
     /// Sends `command` once; its answer is final. For what may cost a try.
     pub(super) fn exchange_once(&mut self, command: &Command) -> Result<Response> {
+        self.sent += 1;
+        if self.sent > MAX_COMMANDS {
+            return Err(Error::Malformed("an answer without end"));
+        }
         let answer = self.transaction.transmit(&command.encode())?;
         Response::parse(answer).map_err(|_| Error::Malformed("no status word"))
     }

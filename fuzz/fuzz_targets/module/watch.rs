@@ -9,7 +9,7 @@ pub const PASSWORD: &str = "ZQ7XJ2VK9W4TB8RM";
 /// The PIN of their authentication key.
 pub const PIN: &str = "7305";
 
-/// Commands one call may send. The longest honest one reads four certificates, each twice.
+/// Commands one call may send: a transaction has at most 1000, and C_FindObjectsInit reads two certificates in as many.
 const MOST_COMMANDS: usize = 4096;
 const JPKI: [u8; 10] = [0xD3, 0x92, 0xF0, 0x00, 0x26, 0x01, 0x00, 0x00, 0x00, 0x01];
 

@@ -60,3 +60,18 @@ fn a_held_pin_that_was_changed_meanwhile_costs_one_try_and_typing_it_none() {
     ground.login(session, b"5678").unwrap();
     ground.sign(session, b"x").unwrap();
 }
+
+#[test]
+fn a_card_that_hands_out_a_file_byte_by_byte_is_given_up_in_time() {
+    let ground = Ground::new(card(&MY_NUMBER));
+    let session = ground.session(AUTH);
+    let mut head = Some([0x30, 0x82, 0x7F, 0x00, 0x90, 0x00].to_vec());
+    ground.readers.on_command(READER, move |command| match command.ins {
+        crate::apdu::READ_BINARY => Incident::Answer(head.take().unwrap_or(vec![0x5A, 0x90, 0x00])),
+        _ => Incident::None,
+    });
+    ground.readers.forget();
+    let found = ground.module.find_init(session, &template(&[(CKA_ID, &[1])]));
+    assert_eq!(found, Err(Rv::DEVICE_ERROR));
+    assert!(ground.readers.apdus() < 3000, "{} commands", ground.readers.apdus());
+}
