@@ -10,7 +10,7 @@ use common::{Scratch, tool};
 use cryptoki_sys::*;
 use jpki_pkcs11::emulator::image::Kind;
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{BufReader, Read, Write};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
@@ -427,7 +427,9 @@ impl HotplugTest {
             .unwrap();
         let (send, said) = mpsc::channel();
         let stdout = program.stdout.take().unwrap();
-        thread::spawn(move || stdout.bytes().map_while(Result::ok).try_for_each(|byte| send.send(byte)));
+        thread::spawn(move || {
+            BufReader::new(stdout).bytes().map_while(Result::ok).try_for_each(|byte| send.send(byte))
+        });
         HotplugTest { program, said }
     }
 

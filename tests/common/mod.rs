@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "every test program uses its own part of the ground")]
 #![allow(clippy::print_stderr, reason = "what a test leaves behind is said where its failure is said")]
+#![allow(clippy::print_stdout, reason = "what a test measured is worth reading")]
 
 pub mod cards;
 pub mod client;

@@ -54,16 +54,6 @@ pub fn with_pcscd(name: &str, body: impl FnOnce(&Pcscd)) {
     let service = Service::start();
     let program = env::current_exe().expect("this process has a program");
     let body = run(service.client(program).args(["--exact", name, "--nocapture"]));
-    let body = run(Command::new(env::current_exe().expect("this process has a program"))
-        .args(["--exact", name, "--nocapture"])
-        .env(GROUND, format!("{} {}", service.inside, service.scratch.path().display()))
-        .env("PCSCLITE_CSOCK_NAME", service.scratch.path().join("run/pcscd.comm"))
-        // A user of its own, too: no configuration, state or login of whoever runs the tests.
-        .env_remove("JPKI_PKCS11_CONF")
-        .env_remove("JPKI_PKCS11_LOG")
-        .envs(
-            ["HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR"].map(|name| (name, home(&service.scratch))),
-        ));
     let output = format!("{}{}", body.stdout, body.stderr);
     assert!(body.success && output.contains("test result: ok. 1 passed"), "{output}");
     // The figures it measured.
@@ -132,7 +122,14 @@ impl Service {
         let mut client = Command::new(program.as_ref());
         client
             .env(GROUND, format!("{} {}", self.inside, self.scratch.path().display()))
-            .env("PCSCLITE_CSOCK_NAME", self.scratch.path().join("run/pcscd.comm"));
+            .env("PCSCLITE_CSOCK_NAME", self.scratch.path().join("run/pcscd.comm"))
+            // A user of its own, too: no configuration, state or login of whoever runs the tests.
+            .env_remove("JPKI_PKCS11_CONF")
+            .env_remove("JPKI_PKCS11_LOG")
+            .envs(
+                ["HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR"]
+                    .map(|name| (name, home(&self.scratch))),
+            );
         client
     }
 }
@@ -164,6 +161,8 @@ impl Pcscd {
         let pcscd = Pcscd { inside: inside.parse().expect("it is a process"), directory: directory.into() };
         pcscd.await_readers();
         Some(pcscd)
+    }
+
     /// Writes the module's configuration, for those who initialise it from now on.
     pub fn configure_module(&self, text: &str) {
         let directory = self.directory.join("home/jpki-pkcs11");
@@ -173,24 +172,10 @@ impl Pcscd {
 
     /// Puts the practice card of `file` into the first reader, as a person does.
     pub fn insert(&self, file: &Path) -> Inserted {
-        self.inserted(self.insertion(file))
-    }
-
-    /// The same, with what the card is asked written to `log`.
-    pub fn insert_logged(&self, file: &Path, log: &Path) -> Inserted {
-        let mut insertion = self.insertion(file);
-        insertion.arg("--log").arg(log);
-        self.inserted(insertion)
-    }
-
-    fn insertion(&self, file: &Path) -> Command {
-        let mut insert = self.inside(env!("CARGO_BIN_EXE_jpki"));
-        insert.args(["card", "insert", "--host", "127.0.0.1"]).arg(file);
-        insert
         self.insert_into(0, file)
     }
 
-    /// Puts it into one of the two.
+    /// Puts it into one of the two; what it is asked is added to the file's name with the ending `log`.
     pub fn insert_into(&self, reader: u16, file: &Path) -> Inserted {
         let mut insert = self.inside(env!("CARGO_BIN_EXE_jpki"));
         insert.args(["card", "insert", "--host", "127.0.0.1", "--port", &(DEFAULT_PORT + reader).to_string()]);
@@ -223,21 +208,9 @@ impl Pcscd {
         assert!(program.is_file(), "cargo test builds it, with --test only after: cargo build --example plug");
         let mut plug = self.inside(program);
         plug.arg(format!("127.0.0.1:{}", DEFAULT_PORT + reader)).arg("lying").arg(file).args([aim, fault]);
-        let card = plug.stdin(Stdio::null()).stdout(Stdio::null()).spawn();
-        let card = Inserted(card.expect("nsenter can be run"));
-        eventually("the lying card is in the reader", || {
-            let context = pcsc::Context::establish(pcsc::Scope::User).ok()?;
-            let name = CString::new(READERS[usize::from(reader)]).ok()?;
-            let mut state = [pcsc::ReaderState::new(name, pcsc::State::UNAWARE)];
-            context.get_status_change(std::time::Duration::ZERO, &mut state).ok()?;
-            state[0].event_state().contains(pcsc::State::PRESENT).then_some(())
-        });
-        card
+        self.inserted(reader, plug)
     }
 
-    fn inserted(&self, mut insert: Command) -> Inserted {
-        let card = insert.stdin(Stdio::null()).stdout(Stdio::null()).spawn();
-        let mut card = Inserted(card.expect("nsenter can be run"));
     fn inserted(&self, reader: u16, mut insert: Command) -> Inserted {
         let child = insert.stdin(Stdio::null()).stdout(Stdio::null()).spawn();
         let mut card = Inserted { child: child.expect("nsenter can be run"), reader };

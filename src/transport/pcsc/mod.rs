@@ -28,7 +28,7 @@ pub const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 /// waits inside it would always be first. Never in step with another program, or it would be met busy each time.
 fn lock_poll() -> Duration {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Duration::from_micros(1_000 + u64::from(now.subsec_nanos() / 1_000) % 9_000)
+    Duration::from_micros(1_000 + u64::from(now.subsec_micros()) % 9_000)
 }
 
 /// How long the verdict "mute" stands. Each new power-up of a card that does not answer takes a reader a second or more,
