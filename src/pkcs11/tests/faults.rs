@@ -23,7 +23,7 @@ struct Lying {
     ground: Ground,
     faults: Faults,
     slot: CK_SLOT_ID,
-    /// The card's file, so that one pulled out can be put in again.
+    /// The card's file, where it has one.
     file: PathBuf,
 }
 
@@ -58,17 +58,28 @@ impl std::fmt::Display for Recovery {
 }
 
 impl Lying {
+    /// One in memory.
     fn new(slot: CK_SLOT_ID) -> Lying {
         let faults = Faults::default();
-        let readers = PracticeReaders::with_timeouts(1, LOCK_TIMEOUT, ANSWER_TIMEOUT);
-        let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("card");
+        Lying::with(FaultyCard::new(card(&MY_NUMBER), &faults), &faults, slot, tempfile::tempdir().unwrap())
+    }
+
+    /// One in a file, from which it can be put in again after it was pulled out.
+    fn in_file(slot: CK_SLOT_ID) -> Lying {
+        let (faults, directory) = (Faults::default(), tempfile::tempdir().unwrap());
         let mut image = MY_NUMBER.clone();
         image.switches.first_command_fails = false;
-        readers.insert(READER, Box::new(FaultyCard::new(PracticeCard::create(&file, &image).unwrap(), &faults)));
+        let card = PracticeCard::create(&directory.path().join("card"), &image).unwrap();
+        Lying::with(FaultyCard::new(card, &faults), &faults, slot, directory)
+    }
+
+    fn with(card: FaultyCard<PracticeCard>, faults: &Faults, slot: CK_SLOT_ID, directory: tempfile::TempDir) -> Lying {
+        let readers = PracticeReaders::with_timeouts(1, LOCK_TIMEOUT, ANSWER_TIMEOUT);
+        readers.insert(READER, Box::new(card));
+        let file = directory.path().join("card");
         let config = Config { state_dir: Some(directory.path().join("state")), ..Config::default() };
         let module = Module::over(config, Tokens::Both, Box::new(readers.clone()));
-        Lying { ground: Ground { module, readers, _directory: directory }, faults, slot, file }
+        Lying { ground: Ground { module, readers, _directory: directory }, faults: faults.clone(), slot, file }
     }
 
     fn secret(&self) -> &'static [u8] {
@@ -139,7 +150,11 @@ impl Lying {
     }
 
     fn put_in_again(&self) {
-        self.ground.readers.insert(READER, Box::new(PracticeCard::open(&self.file).unwrap()));
+        let card = match self.ground.readers.remove(READER) {
+            Some(card) => card,
+            None => Box::new(PracticeCard::open(&self.file).unwrap()),
+        };
+        self.ground.readers.insert(READER, card);
     }
 
     fn recover(&self, session: Option<CK_SESSION_HANDLE>) -> Recovery {
@@ -284,7 +299,7 @@ fn removals() -> String {
     for (index, command) in commands.iter().enumerate() {
         write!(text, "| {} | `{command}` ", index + 1).unwrap();
         for incident in [Incident::RemoveBefore, Incident::RemoveAfter] {
-            let lying = Lying::new(AUTH);
+            let lying = Lying::in_file(AUTH);
             let outcome = lying.outcome(|lying| {
                 let mut seen = 0;
                 lying.ground.readers.on_command(READER, move |_| {
@@ -381,10 +396,15 @@ fn a_silent_card_holds_up_its_own_reader_only() {
         });
         let signing = scope.spawn(|| ground.sign(silent, DOCUMENT));
         heard.recv().unwrap();
+        // The best of some: a call that is held up is held up each time, and this machine has other things to do.
         let prompt = |what: &str, call: &dyn Fn()| {
-            let start = Instant::now();
-            call();
-            assert!(start.elapsed() < Duration::from_millis(100), "{what}: {:?}", start.elapsed());
+            let took = (0..5).map(|_| {
+                let start = Instant::now();
+                call();
+                start.elapsed()
+            });
+            let best = took.min().unwrap();
+            assert!(best < Duration::from_millis(100), "{what}: {best:?}");
         };
         prompt("C_GetSlotInfo of the silent card", &|| ground.module.slot_info(AUTH).map(|_| ()).unwrap());
         prompt("C_GetSessionInfo on it", &|| ground.module.session_info(silent).map(|_| ()).unwrap());
