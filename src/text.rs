@@ -10,8 +10,9 @@ pub fn sanitise(text: &str) -> Cow<'_, str> {
     if text.contains(is_unsafe) { text.replace(is_unsafe, "\u{FFFD}").into() } else { text.into() }
 }
 
-/// C0 and C1 controls, line and paragraph separators, bidirectional controls, and the invisible ones.
-fn is_unsafe(c: char) -> bool {
+/// Whether [`sanitise`] replaces it: C0 and C1 controls, line and paragraph separators, bidirectional controls, and the
+/// invisible ones.
+pub fn is_unsafe(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{00AD}' | '\u{061C}' | '\u{180E}'

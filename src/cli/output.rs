@@ -1,7 +1,7 @@
 //! What a command prints: lines for people, JSON for programs.
 
 use super::Result;
-use crate::text::sanitise;
+use crate::text::{is_unsafe, sanitise};
 use serde::Serialize;
 use std::io::{self, Write};
 
@@ -14,12 +14,26 @@ pub fn lines<S: AsRef<str>>(lines: impl IntoIterator<Item = S>) -> Result<()> {
     Ok(stdout.flush()?)
 }
 
-/// Prints `value` on stdout as JSON.
+/// Prints `value` on stdout as JSON, safe for a terminal too and yet the same value.
 pub fn json(value: &impl Serialize) -> Result<()> {
     let mut stdout = io::stdout().lock();
-    let text = serde_json::to_string_pretty(value).map_err(io::Error::from)?;
+    let text = escaped(&serde_json::to_string_pretty(value).map_err(io::Error::from)?);
     writeln!(stdout, "{text}")?;
     Ok(stdout.flush()?)
+}
+
+/// JSON with what a terminal would act on escaped. The serialiser does so for C0 controls, as JSON asks; outside strings
+/// there is none of the rest.
+fn escaped(json: &str) -> String {
+    let mut units = [0; 2];
+    json.chars().fold(String::with_capacity(json.len()), |mut text, c| {
+        if c != '\n' && is_unsafe(c) {
+            text.extend(c.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")));
+        } else {
+            text.push(c);
+        }
+        text
+    })
 }
 
 /// Says something on stderr that is no failure.
@@ -36,12 +50,20 @@ pub fn masked(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::masked;
+    use super::{escaped, masked};
 
     #[test]
     fn only_the_last_four_characters_are_shown() {
         assert_eq!(masked("0000000020500003"), "************0003");
         assert_eq!(masked("123"), "123");
         assert_eq!(masked(""), "");
+    }
+
+    #[test]
+    fn json_holds_nothing_that_a_terminal_acts_on_and_loses_nothing() {
+        let hostile = "\x1b[2J\u{9b}31m\u{202e}\u{e0041}\n練習\"";
+        let json = escaped(&serde_json::to_string_pretty(&[hostile]).unwrap());
+        assert!(!json.chars().any(|c| c != '\n' && crate::text::is_unsafe(c)), "{json:?}");
+        assert_eq!(serde_json::from_str::<Vec<String>>(&json).unwrap(), [hostile]);
     }
 }
