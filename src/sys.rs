@@ -1,5 +1,5 @@
 //! The system calls that need `unsafe`: who runs this process, where this library was loaded from, memory that holds a
-//! secret, and a pointer that a forked child may replace without touching a lock. Linux has all of it; elsewhere what is
+//! secret, what is to happen at a fork, and a pointer that a forked child may replace without touching a lock. Linux has all of it; elsewhere what is
 //! missing is left out, and each item says what that costs.
 
 #![allow(unsafe_code)]
@@ -60,6 +60,20 @@ pub fn own_path() -> Option<PathBuf> {
     }
     #[cfg(not(unix))]
     None
+}
+
+/// Has `before` called by a thread that is about to fork this process, and then `after` in the parent and `in_child` in the
+/// child; from now on, for good. The child has one thread, and may do no more than a signal handler may.
+///
+/// # Errors
+/// There is no memory.
+#[cfg(unix)]
+pub fn at_fork(before: extern "C" fn(), after: extern "C" fn(), in_child: extern "C" fn()) -> std::io::Result<()> {
+    // SAFETY: the three take nothing and stay loaded: the module is linked with `-z nodelete`, a program never leaves.
+    match unsafe { libc::pthread_atfork(Some(before), Some(after), Some(in_child)) } {
+        0 => Ok(()),
+        error => Err(std::io::Error::from_raw_os_error(error)),
+    }
 }
 
 /// Process state that survives a fork safely: one pointer, read and replaced without a lock. What it pointed to before is

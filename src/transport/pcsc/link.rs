@@ -1,6 +1,6 @@
 //! A connection to one card: transactions that give up in time, and an end that leaves the card as it is.
 
-use super::{Native, Own, connect_shared, error_since, lock_poll};
+use super::{Native, Own, connect_shared, error_since, fork, lock_poll};
 use crate::transport::{Continuity, Disposition, Error, Link, Result};
 use pcsc::{Attribute, Card, Context, MAX_ATR_SIZE, MAX_BUFFER_SIZE_EXTENDED, Protocols, ShareMode, State};
 use self_cell::{MutBorrow, self_cell};
@@ -70,9 +70,7 @@ impl Link for PcscLink {
                 }
                 Err((mut card, pcsc::Error::ResetCard)) => {
                     self.continuity = Continuity::Lost;
-                    let reconnected = self
-                        .power_up()
-                        .and_then(|()| card.reconnect(ShareMode::Shared, Protocols::ANY, pcsc::Disposition::LeaveCard));
+                    let reconnected = self.power_up().and_then(|()| reconnect(&mut card));
                     self.card.put(Held::Shared(card));
                     reconnected.map_err(|failure| self.failure(failure))?;
                 }
@@ -89,7 +87,7 @@ impl Link for PcscLink {
         let Held::Alone(card) = self.card.ours().map_err(error_since)? else {
             return Err(Error::Reader("a command outside a transaction".to_owned()));
         };
-        match card.borrow_dependent().transmit(command, &mut self.answer) {
+        match fork::long(|| card.borrow_dependent().transmit(command, &mut self.answer)) {
             Ok(answer) if answer.len() >= 2 => Ok(answer.to_vec()),
             // A success without a status word: what vpcd's driver makes of a card that went.
             Ok(_) => Err(self.failure(pcsc::Error::NotTransacted)),
@@ -120,10 +118,11 @@ impl Drop for PcscLink {
 impl PcscLink {
     fn disconnect(&mut self) {
         let Ok(held) = self.card.take() else { return };
-        if let Err((card, failure)) = held.shared().disconnect(pcsc::Disposition::LeaveCard) {
+        let card = held.shared();
+        if let Err((card, failure)) = fork::short(|| card.disconnect(pcsc::Disposition::LeaveCard)) {
             match error_since(failure) {
                 // Its Drop gives the context back; the reset it asks for reaches nobody.
-                Error::NoService => drop(card),
+                Error::NoService => fork::short(|| drop(card)),
                 // Its Drop would reset a card that others use.
                 _ => mem::forget(card),
             }
@@ -135,7 +134,7 @@ impl PcscLink {
     /// by now, the connection that this link has does not come back.
     fn power_up(&self) -> Native<()> {
         let card = connect_shared(self.context.ours()?, &self.reader)?;
-        card.disconnect(pcsc::Disposition::LeaveCard).map_err(|(card, failure)| {
+        fork::short(|| card.disconnect(pcsc::Disposition::LeaveCard)).map_err(|(card, failure)| {
             mem::forget(card);
             failure
         })
@@ -145,9 +144,9 @@ impl PcscLink {
     /// new one, because pcsc-lite's SCardReconnect would wait for the others without end.
     fn unpower_if_unused(&self) {
         let Ok(context) = self.context.ours() else { return };
-        match context.connect(&self.reader, ShareMode::Exclusive, Protocols::ANY) {
+        match fork::long(|| context.connect(&self.reader, ShareMode::Exclusive, Protocols::ANY)) {
             Ok(card) => {
-                if let Err((card, failure)) = card.disconnect(pcsc::Disposition::UnpowerCard) {
+                if let Err((card, failure)) = fork::short(|| card.disconnect(pcsc::Disposition::UnpowerCard)) {
                     log::warn!("the card's power could not be cut: {failure}");
                     mem::forget(card);
                 }
@@ -178,7 +177,8 @@ impl PcscLink {
         let mut state = [pcsc::ReaderState::new(self.reader.clone(), State::UNAWARE)];
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            match self.context.ours()?.get_status_change(left, &mut state) {
+            let context = self.context.ours()?;
+            match fork::long(|| context.get_status_change(left, &mut state)) {
                 Ok(()) if state[0].event_state().contains(State::PRESENT) => state[0].sync_current_state(),
                 Ok(()) | Err(pcsc::Error::UnknownReader) => return Ok(true),
                 Err(pcsc::Error::Timeout) => return Ok(false),
@@ -193,9 +193,13 @@ impl Held {
     fn shared(self) -> Card {
         match self {
             Held::Shared(card) => card,
-            Held::Alone(card) => card.into_owner().into_inner(),
+            Held::Alone(card) => fork::short(|| card.into_owner()).into_inner(),
         }
     }
+}
+
+fn reconnect(card: &mut Card) -> Native<()> {
+    fork::long(|| card.reconnect(ShareMode::Shared, Protocols::ANY, pcsc::Disposition::LeaveCard))
 }
 
 /// Begins a transaction. SCardBeginTransaction waits for another program's without end, inside libpcsclite, so
@@ -204,14 +208,15 @@ impl Held {
 /// outside pcsc-lite.
 fn alone(card: Card, deadline: Instant) -> std::result::Result<CardAlone, (Card, pcsc::Error)> {
     let mut atr = [0; MAX_ATR_SIZE];
-    while let Err(pcsc::Error::SharingViolation) = card.get_attribute(Attribute::AtrString, &mut atr) {
+    let mut attribute = || fork::short(|| card.get_attribute(Attribute::AtrString, &mut atr).map(|_| ()));
+    while let Err(pcsc::Error::SharingViolation) = attribute() {
         if Instant::now() >= deadline {
             return Err((card, pcsc::Error::SharingViolation));
         }
         thread::sleep(lock_poll());
     }
     CardAlone::try_new_or_recover(MutBorrow::new(card), |card| {
-        card.borrow_mut().transaction2().map_err(|(_, failure)| failure)
+        fork::long(|| card.borrow_mut().transaction2()).map_err(|(_, failure)| failure)
     })
     .map_err(|(card, failure)| (card.into_inner(), failure))
 }

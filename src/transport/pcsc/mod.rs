@@ -7,6 +7,7 @@
 //! A forked child inherits the sockets of its parent's contexts. One byte on such a socket would corrupt the parent's
 //! conversation with the service, so a child neither uses nor closes what it inherited: it is forgotten (`Own`).
 
+mod fork;
 mod link;
 mod waiter;
 
@@ -59,6 +60,7 @@ impl PcscReaders {
     pub fn new(lock_timeout: Duration) -> PcscReaders {
         let shared =
             Shared { process: process::id(), lock_timeout, presence: Mutex::default(), mute: Mutex::default() };
+        fork::watch();
         PcscReaders { shared: Arc::new(shared) }
     }
 }
@@ -146,8 +148,8 @@ impl PcscReaders {
 /// T=1 where the card offers it, as a My Number Card does on contacts: T=0 would need GET RESPONSE. Contactless readers
 /// say T=1 throughout.
 fn connect_shared(context: &Context, reader: &CStr) -> Native<Card> {
-    match context.connect(reader, ShareMode::Shared, Protocols::T1) {
-        Err(pcsc::Error::ProtoMismatch) => context.connect(reader, ShareMode::Shared, Protocols::ANY),
+    match fork::long(|| context.connect(reader, ShareMode::Shared, Protocols::T1)) {
+        Err(pcsc::Error::ProtoMismatch) => fork::long(|| context.connect(reader, ShareMode::Shared, Protocols::ANY)),
         connected => connected,
     }
 }
@@ -181,25 +183,30 @@ impl<T> Own<T> {
 
 impl<T> Drop for Own<T> {
     fn drop(&mut self) {
-        if self.process != process::id() {
-            mem::forget(self.handle.take());
+        let handle = self.handle.take();
+        if self.process == process::id() {
+            fork::short(|| drop(handle));
+        } else {
+            mem::forget(handle);
         }
     }
 }
 
 /// A context of its own for one user.
 fn establish() -> Native<Own<Context>> {
-    Context::establish(Scope::User).map(Own::new)
+    fork::short(|| Context::establish(Scope::User)).map(Own::new)
 }
 
 /// All readers and what is in them, as pcscd last noted it: neither the reader nor the card is asked.
 fn reader_states(context: &Context) -> Native<Vec<pcsc::ReaderState>> {
-    let mut states: Vec<_> =
-        context.list_readers_owned()?.into_iter().map(|name| pcsc::ReaderState::new(name, State::UNAWARE)).collect();
-    if !states.is_empty() {
-        context.get_status_change(Duration::ZERO, &mut states)?;
-    }
-    Ok(states)
+    fork::short(|| {
+        let names = context.list_readers_owned()?;
+        let mut states: Vec<_> = names.into_iter().map(|name| pcsc::ReaderState::new(name, State::UNAWARE)).collect();
+        if !states.is_empty() {
+            context.get_status_change(Duration::ZERO, &mut states)?;
+        }
+        Ok(states)
+    })
 }
 
 fn reader_state(state: &pcsc::ReaderState) -> ReaderState {

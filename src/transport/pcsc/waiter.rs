@@ -1,6 +1,6 @@
 //! Waiting for readers to change, on a context of its own.
 
-use super::{Native, Own, error, error_since, establish, reader_state, reader_states};
+use super::{Native, Own, error, error_since, establish, fork, reader_state, reader_states};
 use crate::transport::{Error, ReaderState, Result, Waiter};
 use parking_lot::{Condvar, Mutex};
 use pcsc::Context;
@@ -78,7 +78,7 @@ impl Waiter for PcscWaiter {
         // context's mutex, and speaks to the service on a connection of its own. One that comes before the wait has
         // reached the service is lost; the flag ends that wait after its slice.
         if let Some(context) = waiting {
-            _ = context.cancel();
+            _ = fork::short(|| context.cancel());
         }
     }
 }
@@ -117,7 +117,7 @@ impl PcscWaiter {
             }
             state.waiting = Some(context.clone());
         }
-        let changed = context.get_status_change(slice, &mut states);
+        let changed = fork::long(|| context.get_status_change(slice, &mut states));
         self.state.lock().waiting = None;
         match changed {
             Ok(()) | Err(pcsc::Error::UnknownReader) => Ok(true),
