@@ -58,12 +58,22 @@ fn a_child_begins_anew_and_the_parent_stays_logged_in() {
 
 #[test]
 fn a_fork_in_the_middle_of_a_signature_disturbs_neither() {
-    forks("a_fork_in_the_middle_of_a_signature_disturbs_neither", "signing", 50, 20);
+    forks("a_fork_in_the_middle_of_a_signature_disturbs_neither", "signing", 50, 5);
 }
 
 #[test]
 fn a_fork_in_the_middle_of_a_poll_disturbs_neither() {
     forks("a_fork_in_the_middle_of_a_poll_disturbs_neither", "polling", 0, 100);
+}
+
+#[test]
+fn a_fork_in_the_middle_of_a_search_for_the_service_disturbs_neither() {
+    with_pcscd("a_fork_in_the_middle_of_a_search_for_the_service_disturbs_neither", |pcscd| {
+        let scratch = Scratch::new();
+        pcscd.stop();
+        let outcome = run(client::program(&scratch, "fork.c").args([PIN, "searching", "initialize", "100"])).ok();
+        assert_eq!(outcome, "done\n");
+    });
 }
 
 /// Ends a program in this way in the middle of calls; see `clients/leave.c`. Answers what its process said of its end.
