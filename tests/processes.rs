@@ -106,6 +106,35 @@ fn a_program_may_end_or_unload_the_module_in_the_middle_of_calls() {
 }
 
 #[test]
+fn c_finalize_outwaits_a_card_that_never_answers_and_logs_the_other_out() {
+    with_pcscd("c_finalize_outwaits_a_card_that_never_answers_and_logs_the_other_out", |pcscd| {
+        pcscd.configure_module("lock_timeout = 1\n");
+        let scratches = [Scratch::new(), Scratch::new()];
+        let other = card_as(&scratches[1], Kind::MyNumber, |order| order.serial = Some("9900000000000042".into()));
+        let hung = pcscd.insert(&card(&scratches[0], Kind::MyNumber));
+        let _other = pcscd.insert_into(1, &other);
+        let client = Client::start();
+        let session = client.logged_in(AUTH, PIN).unwrap();
+        client.logged_in(OTHER_AUTH, PIN).unwrap();
+        client.sign(session, b"x").unwrap();
+        hung.signal("-STOP");
+        let signing = thread::spawn(move || client.sign(session, b"x"));
+        thread::sleep(Duration::from_millis(300));
+        let start = Instant::now();
+        client.finalize().unwrap();
+        let time = start.elapsed();
+        println!("C_Finalize took {time:?}");
+        assert!(!signing.is_finished());
+        assert!(time < Duration::from_secs(13), "{time:?}");
+        let rival = Rival::connect(1, ShareMode::Shared);
+        assert_eq!(rival.sign(), 0x6982, "the card that answers is logged out");
+        rival.leave(Disposition::LeaveCard);
+        hung.signal("-CONT");
+        signing.join().unwrap().ok();
+    });
+}
+
+#[test]
 fn two_slow_cards_sign_at_once_among_polls_and_waits() {
     with_pcscd("two_slow_cards_sign_at_once_among_polls_and_waits", |pcscd| {
         let scratches = [Scratch::new(), Scratch::new()];

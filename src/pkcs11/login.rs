@@ -292,6 +292,15 @@ impl Module {
         }
     }
 
+    /// Makes the tokens of one reader public without asking its card, which cannot be asked.
+    pub(super) fn forget_logins(&self, reader: &Reader) {
+        let epoch = self.slots.lock().epoch(reader.number);
+        for key in Key::ALL {
+            // An epoch that is over has no login.
+            let _ = reader.token(key).with(epoch, |state| state.end(true));
+        }
+    }
+
     /// Makes the token public because the card no longer knows of the login. Sessions report it before the caller of this
     /// is told CKR_USER_NOT_LOGGED_IN.
     pub(super) fn login_lost(&self, present: &Present) {

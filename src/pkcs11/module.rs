@@ -217,11 +217,14 @@ impl Module {
         // readers, which writes there.
         let readers = self.known.read().clone();
         for reader in readers {
+            // A call that never came back may hold its reader, and for as long as the card likes.
+            if reader.connection.try_lock_for(PATIENCE).is_none() {
+                log::warn!("reader {}: its card does not answer, and keeps its login", reader.number);
+                self.forget_logins(&reader);
+                continue;
+            }
             self.end_all_logins(&reader);
-            // A call that never came back may hold its reader; everybody else's is closed.
-            if let Some(mut connection) = reader.connection.try_lock_for(PATIENCE)
-                && let Some(connection) = connection.take()
-            {
+            if let Some(connection) = reader.connection.lock().take() {
                 connection.card.close(crate::transport::Disposition::Leave);
             }
         }
