@@ -37,7 +37,7 @@
 //!
 //! # Locks
 //!
-//! In this order, and none held while waiting for an earlier one:
+//! In this order, and none held while waiting for an earlier one; debug builds assert it (`pkcs11/lock.rs`):
 //!
 //! 1. the process's `RwLock` around the module, only for as long as it takes to clone the `Arc`;
 //! 2. a session's operations, for the call;
@@ -60,7 +60,8 @@
 //! * **Three files of one code.** The module knows its file name: `…-auth` and `…-sign` show one token each, since a browser
 //!   shown both asks for the signature password and could send name and address to any server.
 //! * **Fork.** A child finds the parent's state by process id and leaves it alone, locks included: it is uninitialised until
-//!   it calls C_Initialize, and what it inherited is leaked, for closing it would reset the parent's card.
+//!   it calls C_Initialize, and what it inherited is leaked, for closing it would reset the parent's card. A fork waits for
+//!   the moments in which libpcsclite holds its own lock (`transport/pcsc/fork.rs`).
 //! * **Nothing is cached on disk** but what a card was found unable to do (`card/abilities.rs`).
 
 pub mod apdu;

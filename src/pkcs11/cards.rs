@@ -29,14 +29,18 @@ impl Module {
         });
         seen.retain(|reader| !self.config.ignores(&reader.name));
         let mut slots = self.slots.lock();
-        for number in slots.apply(&seen) {
-            log::info!(
-                "reader {number}: {}",
-                if *slots.contents(number) == Contents::Nothing { "empty" } else { "card" }
-            );
+        let moved: Vec<_> = slots
+            .apply(&seen)
+            .into_iter()
+            .map(|number| (number, if *slots.contents(number) == Contents::Nothing { "empty" } else { "card" }))
+            .collect();
+        let names: Vec<String> = slots.names().map(str::to_owned).collect();
+        drop(slots);
+        for (number, contents) in moved {
+            log::info!("reader {number}: {contents}");
         }
         let mut known = self.known.write();
-        for (number, name) in slots.names().enumerate().skip(known.len()) {
+        for (number, name) in names.iter().enumerate().skip(known.len()) {
             known.push(Arc::new(Reader::new(number, name)));
         }
     }

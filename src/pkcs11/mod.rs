@@ -12,6 +12,7 @@ mod ffi;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod guard;
+mod lock;
 mod login;
 mod mechanism;
 mod module;

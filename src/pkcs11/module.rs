@@ -1,6 +1,7 @@
 //! The module's state in this process: made by C_Initialize, ended by C_Finalize, and never seen by a forked child.
 
 use super::cards::Present;
+use super::lock::{LOOK, Mutex};
 use super::reader::Reader;
 use super::rv::{Result, Rv};
 use super::session::Sessions;
@@ -10,7 +11,7 @@ use crate::config::{Config, Environment, Pss, Tokens};
 use crate::transport::{Readers, Waiter};
 use crate::{logging, readers, sys};
 use cryptoki_sys::CK_SLOT_ID;
-use parking_lot::{Condvar, Mutex, RwLock};
+use parking_lot::{Condvar, RwLock};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -23,12 +24,12 @@ pub struct Module {
     description: String,
     pub(super) readers: Box<dyn Readers>,
     /// Held while the readers are looked at, so that an older look is never applied after a newer one.
-    pub(super) looking: Mutex<()>,
+    pub(super) looking: Mutex<(), LOOK>,
     pub(super) slots: Mutex<Slots>,
     pub(super) known: RwLock<Vec<Arc<Reader>>>,
     pub(super) sessions: Mutex<Sessions>,
     pub(super) waiters: Mutex<Vec<Weak<dyn Waiter>>>,
-    closing: Mutex<bool>,
+    closing: parking_lot::Mutex<bool>,
     closed: Condvar,
 }
 
@@ -174,7 +175,7 @@ impl Module {
             known: RwLock::default(),
             sessions: Mutex::default(),
             waiters: Mutex::default(),
-            closing: Mutex::new(false),
+            closing: parking_lot::Mutex::new(false),
             closed: Condvar::new(),
         };
         module.look();
@@ -206,9 +207,8 @@ impl Module {
     pub(super) fn close(&self) {
         *self.closing.lock() = true;
         self.closed.notify_all();
-        for waiter in self.waiters.lock().iter().filter_map(Weak::upgrade) {
-            waiter.cancel();
-        }
+        let waiters: Vec<_> = self.waiters.lock().iter().filter_map(Weak::upgrade).collect();
+        waiters.iter().for_each(|waiter| waiter.cancel());
     }
 
     /// Logs out and disconnects, explicitly: nothing of this may be left to a `Drop`, which may run in a forked child.

@@ -1,17 +1,17 @@
 //! A reader as the module uses it: its connection to the card, behind the one lock that is held while a card is talked
 //! to, and the tokens of its two slots.
 
+use super::lock::{CONNECTION, Mutex};
 use super::slots::Epoch;
 use super::token::Token;
 use crate::card::{Card, Key};
-use parking_lot::Mutex;
 
 /// One reader.
 pub(super) struct Reader {
     pub(super) number: usize,
     pub(super) name: String,
     /// Held during APDUs; the second in the lock order, after a session's.
-    pub(super) connection: Mutex<Option<Connection>>,
+    pub(super) connection: Mutex<Option<Connection>, CONNECTION>,
     authentication: Token,
     signature: Token,
 }

@@ -1,6 +1,7 @@
 //! Sessions (PKCS#11 3.0 §5.6) and the operations under way in them.
 
 use super::cards::Present;
+use super::lock::{Mutex, SESSION};
 use super::module::Module;
 use super::rv::{Result, Rv};
 use super::signing::{Signing, Verifying};
@@ -8,7 +9,6 @@ use super::slots::{Epoch, Slot};
 use crate::card::File;
 use crate::cert::Certificate;
 use cryptoki_sys::*;
-use parking_lot::Mutex;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ pub(super) struct Session {
     pub(super) epoch: Epoch,
     pub(super) read_write: bool,
     /// Held for the whole of a call that concerns an operation; first in the lock order.
-    pub(super) operations: Mutex<Operations>,
+    pub(super) operations: Mutex<Operations, SESSION>,
 }
 
 /// At most one operation of each kind is active in a session (CKR_OPERATION_ACTIVE, §5.1.6).

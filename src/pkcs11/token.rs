@@ -1,6 +1,7 @@
 //! A token: one key of the card in one reader. Its state is a leaf lock, held for no longer than it takes to look at it
 //! or to change it, so that a session can be asked who is logged in while the card is busy.
 
+use super::lock::Mutex;
 use super::refusals::Refusals;
 use super::rv::{Result, Rv};
 use super::slots::Epoch;
@@ -8,7 +9,6 @@ use crate::card::File;
 use crate::cert::Certificate;
 use crate::login_lock::LoginLock;
 use crate::sys::LockedBytes;
-use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
