@@ -6,6 +6,7 @@ mod forged;
 mod fuzzed;
 mod lost_login;
 mod removal;
+mod rivals;
 mod secrets;
 mod signing;
 mod switches;
