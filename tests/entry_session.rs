@@ -4,18 +4,13 @@
 #![cfg(all(unix, feature = "practice"))]
 #![allow(unsafe_code)]
 
+#[path = "common/embedded.rs"]
+mod embedded;
 #[path = "common/loaded.rs"]
 mod loaded;
 
 use cryptoki_sys::*;
-use jpki_pkcs11::emulator::PracticeCard;
-use jpki_pkcs11::emulator::image::Kind;
-use jpki_pkcs11::emulator::issue::{Order, personalise};
-use jpki_pkcs11::emulator::seed::Seed;
 use loaded::{Loaded, load};
-use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
 use std::ptr::null_mut;
 use std::sync::{LazyLock, Mutex, MutexGuard};
 
@@ -27,21 +22,7 @@ struct Card {
 }
 
 static MODULE: LazyLock<Loaded> = LazyLock::new(|| {
-    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("session-{}", std::process::id()));
-    fs::create_dir_all(&folder).unwrap();
-    let card = folder.join("practice.card");
-    let image = personalise(&Order::new(Kind::MyNumber, Seed::random().unwrap(), 1_700_000_000)).unwrap();
-    drop(PracticeCard::create(&card, &image).unwrap());
-    let configuration = folder.join("jpki-pkcs11.toml");
-    fs::write(&configuration, format!("practice = ['{}']\ntokens = 'both'\n", card.display())).unwrap();
-    fs::set_permissions(&configuration, Permissions::from_mode(0o600)).unwrap();
-    // SAFETY: before the module starts, and Rust's own environment functions lock.
-    unsafe {
-        std::env::set_var("JPKI_PKCS11_CONF", &configuration);
-        for variable in ["PCSCLITE_CSOCK_NAME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR", "HOME"] {
-            std::env::set_var(variable, "/nonexistent");
-        }
-    }
+    embedded::insert_card();
     let module = load();
     // SAFETY: null is good for C_Initialize.
     assert_eq!(unsafe { module.v3.C_Initialize.unwrap()(null_mut()) }, CKR_OK);

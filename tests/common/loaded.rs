@@ -26,12 +26,18 @@ pub fn load() -> Loaded {
 
 /// With other flags of dlopen.
 pub fn load_with(flags: c_int) -> Loaded {
+    load_as("", flags)
+}
+
+/// With an ending of its file's name, which says what it shows.
+pub fn load_as(ending: &str, flags: c_int) -> Loaded {
     static COPIES: AtomicU32 = AtomicU32::new(0);
     let own = std::env::current_exe().unwrap();
     let built =
         own.with_file_name(format!("{}jpki_pkcs11{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX));
     let number = COPIES.fetch_add(1, Ordering::Relaxed);
-    let copy = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("entry-{}-{number}", std::process::id()));
+    let copy =
+        PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("entry-{}-{number}{ending}.so", std::process::id()));
     std::fs::copy(built, &copy).unwrap();
     // SAFETY: the library's initialisers are Rust's own, and the file is no longer written to.
     let library = unsafe { Library::open(Some(&copy), flags) }.unwrap();

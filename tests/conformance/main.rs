@@ -5,28 +5,21 @@
 #![cfg(all(unix, feature = "practice"))]
 #![allow(unsafe_code)]
 
+#[path = "../common/embedded.rs"]
+mod embedded;
 #[path = "../common/loaded.rs"]
 mod loaded;
 
 use cryptoki_sys::*;
-use jpki_pkcs11::emulator::PracticeCard;
-use jpki_pkcs11::emulator::image::Kind;
-use jpki_pkcs11::emulator::issue::{Order, personalise};
-use jpki_pkcs11::emulator::seed::Seed;
 use loaded::{finalize, load};
 use rsa::{BigUint, Pkcs1v15Sign, RsaPublicKey};
 use sha2::{Digest, Sha256};
-use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
 use std::ptr::null_mut;
-use std::sync::LazyLock;
 
 /// C_Initialize, C_GetInfo, C_GetSlotList with its size first, `body` with the first slot, C_CloseAllSessions, C_Finalize:
 /// what all cases begin and end with.
 fn case(body: impl FnOnce(&CK_FUNCTION_LIST_3_0, CK_SLOT_ID)) {
-    static CARD: LazyLock<()> = LazyLock::new(insert_card);
-    LazyLock::force(&CARD);
+    embedded::insert_card();
     let module = load();
     let list = module.v3;
     let (mut info, mut count) = (CK_INFO::default(), 0);
@@ -125,24 +118,6 @@ fn public_certificates_token_cert_m_1() {
         find_final(list, session);
         close(list, session);
     });
-}
-
-/// Puts a practice card into the embedded practice reader of every module loaded later.
-fn insert_card() {
-    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("conformance-{}", std::process::id()));
-    fs::create_dir_all(&folder).unwrap();
-    let image = personalise(&Order::new(Kind::MyNumber, Seed::random().unwrap(), 1_700_000_000)).unwrap();
-    drop(PracticeCard::create(&folder.join("card"), &image).unwrap());
-    let configuration = folder.join("config.toml");
-    fs::write(&configuration, "practice = ['card']\n").unwrap();
-    fs::set_permissions(&configuration, Permissions::from_mode(0o600)).unwrap();
-    // SAFETY: before any module starts, and Rust's own environment functions lock.
-    unsafe {
-        std::env::set_var("JPKI_PKCS11_CONF", &configuration);
-        for variable in ["PCSCLITE_CSOCK_NAME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR", "HOME"] {
-            std::env::set_var(variable, "/nonexistent");
-        }
-    }
 }
 
 fn open(list: &CK_FUNCTION_LIST_3_0, slot: CK_SLOT_ID, flags: CK_FLAGS) -> CK_SESSION_HANDLE {
