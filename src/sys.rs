@@ -1,6 +1,6 @@
 //! The system calls that need `unsafe`: who runs this process, where this library was loaded from, memory that holds a
-//! secret, what is to happen at a fork, and a pointer that a forked child may replace without touching a lock. Linux has all of it; elsewhere what is
-//! missing is left out, and each item says what that costs.
+//! secret, what is to happen at a fork, and a pointer that a forked child may replace without touching a lock. Linux has
+//! all of it; elsewhere what is missing is left out, and each item says what that costs.
 
 #![allow(unsafe_code)]
 

@@ -5,12 +5,14 @@
 
 use crate::sys;
 use std::sync::Once;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
+use std::{process, thread};
 
 /// Forks under way.
 static FORKING: AtomicUsize = AtomicUsize::new(0);
+/// The process that forks: its child, in which another library's handler may call before ours does, waits for nobody.
+static PARENT: AtomicU32 = AtomicU32::new(0);
 /// Threads inside a call that ends by itself.
 static SHORT: AtomicUsize = AtomicUsize::new(0);
 /// Threads inside a call that may wait for a card or an event.
@@ -54,11 +56,11 @@ impl Inside {
     fn enter(inside: &'static AtomicUsize) -> Inside {
         loop {
             inside.fetch_add(1, Ordering::SeqCst);
-            if FORKING.load(Ordering::SeqCst) == 0 {
+            if !is_forking() {
                 return Inside(inside);
             }
             inside.fetch_sub(1, Ordering::SeqCst);
-            while FORKING.load(Ordering::SeqCst) > 0 {
+            while is_forking() {
                 thread::sleep(POLL);
             }
         }
@@ -71,7 +73,12 @@ impl Drop for Inside {
     }
 }
 
+fn is_forking() -> bool {
+    FORKING.load(Ordering::SeqCst) > 0 && PARENT.load(Ordering::SeqCst) == process::id()
+}
+
 extern "C" fn before() {
+    PARENT.store(process::id(), Ordering::SeqCst);
     FORKING.fetch_add(1, Ordering::SeqCst);
     let start = Instant::now();
     let busy = |inside: &AtomicUsize, most| inside.load(Ordering::SeqCst) > 0 && start.elapsed() < most;
