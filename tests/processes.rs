@@ -1,6 +1,8 @@
 //! The module among other processes and threads: forks, ends in the middle of calls, and programs that use the same card,
 //! through a real pcscd.
 
+#![allow(clippy::print_stdout, reason = "what was measured is said")]
+
 mod common;
 
 use common::cards::{PASSWORD, PIN, card, card_as};

@@ -1,6 +1,8 @@
 //! What a signature costs through a real pcscd, counted at the card: the budgets of the module's own tests hold there too,
 //! and so does what is added when another program has used the card in between.
 
+#![allow(clippy::print_stdout, reason = "what was measured is said")]
+
 mod common;
 
 use common::Scratch;
