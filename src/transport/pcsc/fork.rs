@@ -1,7 +1,8 @@
 //! Forks of this process by other threads of its host. libpcsclite guards its contexts with one mutex of the whole process,
 //! held for a moment as each call begins, and longer while a context is made. A child that was forked in such a moment finds
-//! it held by a thread that it does not have, and hangs in its first PC/SC call (seen once in some thousand forks
-//! among polls). So a fork waits, shortly, until nobody is in such a moment, and no call begins meanwhile.
+//! it held by a thread that it does not have, and hangs in its first PC/SC call (measured, 1.9.9: 27 of 30 children, beside a
+//! thread that makes contexts all the time). So a fork waits, shortly, until nobody is in such a moment, and no call begins
+//! meanwhile.
 
 use crate::sys;
 use std::sync::Once;
