@@ -5,11 +5,13 @@ use crate::transport::{Error, ReaderState, Result, Waiter};
 use parking_lot::{Condvar, Mutex};
 use pcsc::Context;
 use std::time::{Duration, Instant};
-use std::{mem, process};
+use std::{mem, process, thread};
 
 /// The longest stay inside libpcsclite. A new reader, a service that starts, and a cancel that came between the last look
 /// at the flag and the wait are noticed after it at the latest.
 const SLICE: Duration = Duration::from_millis(500);
+/// Between two cancels of one wait.
+const CANCEL_AGAIN: Duration = Duration::from_millis(5);
 
 /// Waits in slices. No service is no reader: a wait outlives the service and notices its return.
 pub(super) struct PcscWaiter {
@@ -68,22 +70,29 @@ impl Waiter for PcscWaiter {
         if self.process != process::id() {
             return;
         }
-        let waiting = {
-            let mut state = self.state.lock();
-            state.cancelled = true;
-            state.waiting.clone()
-        };
+        self.state.lock().cancelled = true;
         self.cancelled.notify_all();
+        let deadline = Instant::now() + SLICE;
         // The one call on a context that another thread is in. pcsc-lite allows it: SCardCancel does not take the
         // context's mutex, and speaks to the service on a connection of its own. One that comes before the wait has
-        // reached the service is lost; the flag ends that wait after its slice.
-        if let Some(context) = waiting {
+        // reached the service is lost, so it is repeated until the wait is over; its slice would end it at last.
+        while let Some(context) = self.waiting_and_cancelled() {
             _ = fork::short(|| context.cancel());
+            if Instant::now() >= deadline {
+                return;
+            }
+            thread::sleep(CANCEL_AGAIN);
         }
     }
 }
 
 impl PcscWaiter {
+    /// The context of a wait that has not yet seen that it was cancelled.
+    fn waiting_and_cancelled(&self) -> Option<Context> {
+        let state = self.state.lock();
+        state.waiting.clone().filter(|_| state.cancelled)
+    }
+
     /// One slice of a wait: whether the readers differ from `known`.
     fn slice(&self, context: &mut Option<Own<Context>>, known: &[ReaderState], slice: Duration) -> Result<bool> {
         let usable = match context.take() {
