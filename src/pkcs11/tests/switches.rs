@@ -72,6 +72,8 @@ fn the_module_passes_with_each_value_of_each_switch() {
         false,
     );
     run("wrong input 6700", image, |s| s.wrong_input = WrongInput::WrongLength, true);
+    run("new secret checked", image, |s| s.new_secret_checked = true, true);
+    run("filler shorter than a block", image, |s| s.certificate_filler_len = 3, true);
     run("no default key", image, |s| s.default_key = false, true);
     run("contactless ATR", image, |s| s.atr = Atr::Contactless, true);
 }
