@@ -10,7 +10,7 @@ use common::client::{self, Client};
 use common::openssl::{Padding, PublicKey};
 use common::pcscd::{Inserted, Pcscd, with_pcscd};
 use common::rival::{self, Asked, ISD, JPKI, Rival};
-use common::{Scratch, run};
+use common::{Scratch, jpki, run};
 use cryptoki_sys::*;
 use jpki_pkcs11::emulator::image::Kind;
 use pcsc::{Disposition, ShareMode};
@@ -405,6 +405,29 @@ fn the_first_logout_of_two_processes_leaves_the_others_login_and_the_last_ends_t
             assert_eq!(second.run("logout"), CKR_OK);
             assert!(!anybody_signs(), "{end}: after the last login the card wants the PIN");
         }
+    });
+}
+
+#[test]
+fn the_programs_pin_change_leaves_another_processs_login_and_ends_its_own() {
+    with_pcscd("the_programs_pin_change_leaves_another_processs_login_and_ends_its_own", |pcscd| {
+        pcscd.configure_module("hold_pin = false\n");
+        let scratch = Scratch::new();
+        let _card = pcscd.insert(&card(&scratch, Kind::MyNumber));
+        let change = |old: &str, new: &str| {
+            let mut change = jpki();
+            change.args(["pin", "change", "auth", "--stdin"]).stdin(Stdio::piped()).stdout(Stdio::null());
+            let mut change = change.spawn().unwrap();
+            write!(change.stdin.take().unwrap(), "{old}\n{new}\n{new}\n").unwrap();
+            assert!(change.wait().unwrap().success());
+        };
+        let mut other = Process::start(&scratch);
+        assert_eq!(other.run(&format!("login {PIN}")), CKR_OK);
+        change(PIN, "5678");
+        assert_eq!(other.run("sign"), CKR_OK);
+        assert_eq!(other.run("logout"), CKR_OK);
+        change("5678", PIN);
+        assert!(!anybody_signs());
     });
 }
 

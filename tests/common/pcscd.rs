@@ -6,8 +6,9 @@
 
 use super::{Scratch, eventually, run, target_dir, tool};
 use jpki_pkcs11::emulator::vpcd::DEFAULT_PORT;
+use std::fs::DirBuilder;
 use std::io::{BufRead, BufReader};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::{env, fs};
@@ -166,7 +167,8 @@ impl Pcscd {
     /// Writes the module's configuration, for those who initialise it from now on.
     pub fn configure_module(&self, text: &str) {
         let directory = self.directory.join("home/jpki-pkcs11");
-        fs::create_dir_all(&directory).expect("the scratch directory is ours");
+        // Private, since state and logins have the same place here.
+        DirBuilder::new().recursive(true).mode(0o700).create(&directory).expect("the scratch directory is ours");
         fs::write(directory.join("config.toml"), text).expect("the scratch directory is ours");
     }
 
