@@ -55,8 +55,10 @@ fn find(session: CK_SESSION_HANDLE, rows: &mut [CK_ATTRIBUTE]) -> Result<Vec<CK_
     Ok(found)
 }
 
-/// Attributes as the input has them: type, length, and whether there is a value or a null pointer.
-struct Rows(Vec<(CK_ATTRIBUTE_TYPE, CK_ULONG, Option<Box<[u8]>>)>);
+/// An attribute as the input has it: type, length, and a value or a null pointer.
+type Row = (CK_ATTRIBUTE_TYPE, CK_ULONG, Option<Box<[u8]>>);
+
+struct Rows(Vec<Row>);
 
 impl Rows {
     fn read(mut bytes: &[u8]) -> Rows {
@@ -78,7 +80,7 @@ impl Rows {
     }
 
     fn raw(&mut self) -> Vec<CK_ATTRIBUTE> {
-        let raw = |(type_, len, value): &mut (CK_ATTRIBUTE_TYPE, CK_ULONG, Option<Box<[u8]>>)| CK_ATTRIBUTE {
+        let raw = |(type_, len, value): &mut Row| CK_ATTRIBUTE {
             type_: *type_,
             pValue: value.as_mut().map_or(null_mut(), |value| value.as_mut_ptr().cast()),
             ulValueLen: *len,

@@ -102,7 +102,7 @@ impl Watch {
                 must!(call == "C_SetPIN" && transaction.verified, "{call}: CHANGE without VERIFY");
                 self.changes += 1;
                 must!(self.changes == 1, "{call}: more than one CHANGE");
-                must!(self.chosen.as_ref() == Some(&command.data.to_vec()), "{call}: another secret set");
+                must!(self.chosen.as_deref() == Some(&command.data[..]), "{call}: another secret set");
             }
             CHANGE_KEY => breach("CHANGE KEY"),
             _ => must!(!has_password(&command.data), "{call}: a password in command {:02X}", command.ins),
