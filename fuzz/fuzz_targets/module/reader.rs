@@ -81,7 +81,7 @@ impl World {
 
     /// Takes the card out.
     pub fn remove(&mut self, reader: usize) {
-        self.watch.card_gone();
+        self.watch.card_gone(reader);
         if self.readers[reader].card.take().is_some() {
             self.readers[reader].event_count += 1;
         }
@@ -98,7 +98,7 @@ impl World {
             }
             // Out and in again.
             2 => {
-                self.watch.card_gone();
+                self.watch.card_gone(reader);
                 self.readers[reader].event_count += 2;
                 if let Some(card) = &mut self.readers[reader].card {
                     self.insertions += 1;
@@ -108,12 +108,12 @@ impl World {
                 }
             }
             3 => {
-                self.watch.card_gone();
+                self.watch.card_gone(reader);
                 self.readers[reader].plugged ^= true;
             }
             4 => self.readers[reader].mute ^= true,
             5 => {
-                self.watch.card_gone();
+                self.watch.card_gone(reader);
                 self.readers[reader].event_count = u32::from(self.input.word());
             }
             _ => self.rival(reader),
@@ -148,7 +148,7 @@ impl World {
         }
     }
 
-    fn any_error(&mut self) -> Error {
+    fn any_error(&mut self, reader: usize) -> Error {
         self.lied = true;
         let error = match self.input.byte() % 9 {
             0 => Error::Removed,
@@ -162,7 +162,7 @@ impl World {
             _ => Error::Reader("it hums".into()),
         };
         if matches!(error, Error::Removed | Error::NoService | Error::NoReader | Error::NoCard) {
-            self.watch.card_gone();
+            self.watch.card_gone(reader);
         }
         error
     }
@@ -171,7 +171,7 @@ impl World {
     fn answer(&mut self, reader: usize, command: &[u8]) -> Result<Vec<u8>> {
         let how = self.input.byte();
         if (0xF0..0xF4).contains(&how) {
-            return Err(self.any_error());
+            return Err(self.any_error(reader));
         }
         let Some(card) = &mut self.readers[reader].card else { return Err(Error::Removed) };
         if card.endless && command.get(1) == Some(&0xC0) {
@@ -272,11 +272,11 @@ impl Readers for Shared {
 
     fn connect(&self, name: &str) -> Result<Box<dyn Link>> {
         let mut world = self.lock();
-        if world.input.byte() > 0xF8 {
-            return Err(world.any_error());
-        }
         let reader = world.readers.iter().position(|reader| reader.name == name && reader.plugged);
         let reader = reader.ok_or(Error::NoReader)?;
+        if world.input.byte() > 0xF8 {
+            return Err(world.any_error(reader));
+        }
         if world.readers[reader].mute {
             return Err(Error::Mute);
         }
@@ -317,7 +317,7 @@ impl Link for FuzzLink {
         match world.input.byte() {
             0..0xD0 => {}
             0xD0..0xF0 => world.rival(self.reader),
-            _ => return Err(world.any_error()),
+            _ => return Err(world.any_error(self.reader)),
         }
         let card = world.readers[self.reader].card.as_ref();
         let card = card.filter(|card| card.insertion == self.insertion).ok_or(Error::Removed)?;
@@ -328,10 +328,10 @@ impl Link for FuzzLink {
 
     fn transmit(&mut self, command: &[u8]) -> Result<Vec<u8>> {
         let mut world = self.world.lock();
-        world.watch.command(command, &self.transaction);
+        world.watch.command(self.reader, command, &self.transaction);
         let there = world.readers[self.reader].card.as_ref().is_some_and(|card| card.insertion == self.insertion);
         let answer = if there { world.answer(self.reader, command) } else { Err(Error::Removed) };
-        world.watch.answer(command, answer.as_deref().ok(), &mut self.transaction);
+        world.watch.answer(self.reader, command, answer.as_deref().ok(), &mut self.transaction);
         answer
     }
 

@@ -39,8 +39,8 @@ pub struct Watch {
     pub proved: bool,
     /// Secrets that were right in a C_Login or C_SetPIN, which alone may be presented again.
     right: Vec<Vec<u8>>,
-    /// Secrets that the card has refused, and what was left then.
-    refused: Vec<(Vec<u8>, u8)>,
+    /// Secrets that the card in a reader has refused, and what was left then.
+    refused: Vec<(usize, Vec<u8>, u8)>,
     /// Whether the fuzzer's own bytes, or a card's answer, have the password in them.
     leaked: bool,
 }
@@ -70,8 +70,8 @@ impl Watch {
         (self.commands, self.verifies, self.changes, self.proved) = (0, 0, 0, false);
     }
 
-    /// A command on its way to a card.
-    pub fn command(&mut self, bytes: &[u8], transaction: &Transaction) {
+    /// A command on its way to a reader's card.
+    pub fn command(&mut self, reader: usize, bytes: &[u8], transaction: &Transaction) {
         let call = self.call;
         must!(transaction.open, "{call}: a command outside a transaction");
         self.commands += 1;
@@ -86,7 +86,8 @@ impl Watch {
                 self.verifies += 1;
                 must!(self.verifies == 1, "{call}: more than one VERIFY");
                 let secret = command.data.to_vec();
-                must!(!self.refused.iter().any(|(refused, _)| *refused == secret), "{call}: a refused secret again");
+                let again = self.refused.iter().any(|(by, refused, _)| *by == reader && *refused == secret);
+                must!(!again, "{call}: a refused secret again");
                 match call {
                     "C_Login" | "C_LoginUser" | "C_SetPIN" => {
                         must!(self.typed.as_ref() == Some(&secret), "{call}: another secret than the one given")
@@ -110,7 +111,7 @@ impl Watch {
     }
 
     /// The card's answer as the module sees it; `None` where it sees none.
-    pub fn answer(&mut self, command: &[u8], answer: Option<&[u8]>, transaction: &mut Transaction) {
+    pub fn answer(&mut self, reader: usize, command: &[u8], answer: Option<&[u8]>, transaction: &mut Transaction) {
         self.leaked |= answer.is_some_and(has_password);
         let Ok(command) = Command::decode(command) else { return };
         let sw = answer.and_then(|answer| Response::parse(answer.to_vec()).ok()).map(|response| response.sw);
@@ -122,17 +123,17 @@ impl Watch {
             VERIFY if command.data.is_empty() => {
                 // A fuller counter: the secret may have been set anew.
                 if let Some(left) = sw.and_then(Sw::tries_left) {
-                    self.refused.retain(|(_, then)| left <= *then);
+                    self.refused.retain(|(by, _, then)| *by != reader || left <= *then);
                 }
             }
             VERIFY => match sw {
                 Some(Sw::OK) => {
                     (self.proved, transaction.verified) = (true, true);
                     self.right.push(command.data.to_vec());
-                    self.refused.clear();
+                    self.refused.retain(|(by, ..)| *by != reader);
                 }
                 Some(sw) if sw.is_locked() || sw.tries_left().is_some() => {
-                    self.refused.push((command.data.to_vec(), sw.tries_left().unwrap_or(0)));
+                    self.refused.push((reader, command.data.to_vec(), sw.tries_left().unwrap_or(0)));
                 }
                 _ => {}
             },
@@ -141,9 +142,9 @@ impl Watch {
         }
     }
 
-    /// A card has gone, or may have: what it refused counts no more.
-    pub fn card_gone(&mut self) {
-        self.refused.clear();
+    /// A reader's card has gone, or may have: what it refused counts no more.
+    pub fn card_gone(&mut self, reader: usize) {
+        self.refused.retain(|(by, ..)| *by != reader);
     }
 
     /// Whether anybody has ever been logged in.
