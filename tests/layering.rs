@@ -36,7 +36,7 @@ const LEAVES_USE: [(&str, &[&str]); 6] = [
     ("words", &[]),
     ("config", &["sys", "text"]),
     ("logging", &["sys", "text", "config"]),
-    ("login_lock", &[]),
+    ("login_lock", &["sys"]),
 ];
 
 #[test]
