@@ -1,5 +1,6 @@
 # make demo       a practice card signs a document and OpenSSL verifies it; no reader, no card
 # make test       all tests, with what they need installed
+# make test-clients  browsers, OpenSSL, ssh, Java and the others, each driven with a practice card
 # make conformance  pkcs11-check against the module on a practice card, and docs/conformance.md of what it found
 # make fuzz       fuzzing, FUZZ_TIME seconds a target; FUZZ_TARGETS says which
 # make fuzz-smoke the same for a minute in all
@@ -22,6 +23,21 @@ DEMO_PACKAGES := $(BUILD_PACKAGES) opensc openssl
 TEST_PACKAGES := $(DEMO_PACKAGES) iproute2 opensc-pkcs11 p11-kit-modules pcscd procps util-linux valgrind \
 	vsmartcard-vpcd
 
+# The programs people use, one program's a line; the versions tested are those of the Debian release.
+CLIENT_PACKAGES := $(TEST_PACKAGES) \
+	chromium \
+	curl libengine-pkcs11-openssl mmdebstrap \
+	firefox-esr imagemagick x11-utils xdotool xvfb \
+	git openssh-client openssh-server \
+	gnutls-bin \
+	libnss3-tools \
+	libpam-pkcs11 \
+	libxmlsec1-nss libxmlsec1-openssl xmlsec1 \
+	openjdk-17-jdk-headless \
+	p11-kit \
+	poppler-utils \
+	python3-venv
+
 FUZZ_PACKAGES := $(BUILD_PACKAGES) g++
 
 # The fuzzer's sanitizer flags are for nightly compilers, unless a stable one is told otherwise.
@@ -34,8 +50,13 @@ SMOKE_TIME ?= 8
 MODULE := libjpki_pkcs11.so
 # What each shows depends on its name: both tokens, the authentication token, the signature token.
 MODULES := libjpki_pkcs11.so libjpki_pkcs11-auth.so libjpki_pkcs11-sign.so
+# What `make install` installs; the tests install what they have built.
+BUILT_MODULE ?= target/release/$(MODULE)
+BUILT_PROGRAM ?= target/release/jpki
+# Each program's configuration; in those that end in .in, @moduledir@ and @docdir@ are filled in.
+CONF := $(wildcard pkcs11-conf/*)
 
-.PHONY: build setup demo test conformance bench fuzz fuzz-setup fuzz-smoke lint install uninstall
+.PHONY: build setup demo test setup-clients test-clients conformance bench fuzz fuzz-setup fuzz-smoke lint install uninstall
 
 build:
 	.ci/install $(BUILD_PACKAGES)
@@ -51,6 +72,15 @@ demo:
 
 test: setup
 	$(CARGO) test --locked
+
+setup-clients:
+	.ci/install $(CLIENT_PACKAGES)
+	tests/programs/setup
+
+test-clients: setup-clients
+	rm -rf target/programs/costs
+	$(CARGO) test --locked --test programs
+	tests/programs/table
 
 conformance:
 	.ci/install $(BUILD_PACKAGES)
@@ -82,26 +112,30 @@ lint:
 	.ci/install $(BUILD_PACKAGES)
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) clippy --locked --test programs -- -D warnings
 	$(CARGO) clippy --locked --lib --no-default-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
 	$(CARGO) deny --version >/dev/null 2>&1 || $(CARGO) install cargo-deny --locked
 	$(CARGO) deny --locked check licenses bans sources
 
 # Copies, not links: the dynamic loader takes links to one file for one module, under the name it met first.
-install: target/release/$(MODULE)
+install: $(BUILT_MODULE)
 	$(INSTALL) -d $(addprefix $(DESTDIR),$(bindir) $(moduledir) $(docdir) $(p11kitdir))
-	$(INSTALL) -m 755 target/release/jpki $(DESTDIR)$(bindir)/jpki
+	$(INSTALL) -m 755 $(BUILT_PROGRAM) $(DESTDIR)$(bindir)/jpki
 	for module in $(MODULES); do \
-		$(INSTALL) -m 644 target/release/$(MODULE) "$(DESTDIR)$(moduledir)/$$module" || exit 1; \
+		$(INSTALL) -m 644 $(BUILT_MODULE) "$(DESTDIR)$(moduledir)/$$module" || exit 1; \
 	done
-	$(INSTALL) -m 644 pkcs11-conf/config.toml $(DESTDIR)$(docdir)/config.toml
-	sed 's|@moduledir@|$(moduledir)|' pkcs11-conf/jpki-pkcs11.module.in \
-		| $(INSTALL) -m 644 /dev/stdin $(DESTDIR)$(p11kitdir)/jpki-pkcs11.module
+	for conf in $(CONF); do \
+		sed 's|@moduledir@|$(moduledir)|g; s|@docdir@|$(docdir)|g' "$$conf" \
+			| $(INSTALL) -m 644 /dev/stdin "$(DESTDIR)$(docdir)/$$(basename "$$conf" .in)" || exit 1; \
+	done
+	mv $(DESTDIR)$(docdir)/jpki-pkcs11.module $(DESTDIR)$(p11kitdir)/jpki-pkcs11.module
 
 target/release/$(MODULE):
 	@echo "Build it first, as yourself: make build" >&2; exit 1
 
 uninstall:
-	rm -f $(DESTDIR)$(bindir)/jpki $(DESTDIR)$(p11kitdir)/jpki-pkcs11.module $(DESTDIR)$(docdir)/config.toml
+	rm -f $(DESTDIR)$(bindir)/jpki $(DESTDIR)$(p11kitdir)/jpki-pkcs11.module
+	rm -f $(addprefix $(DESTDIR)$(docdir)/,$(basename $(notdir $(filter %.in,$(CONF)))) $(notdir $(filter-out %.in,$(CONF))))
 	rm -f $(addprefix $(DESTDIR)$(moduledir)/,$(MODULES))
 	-rmdir $(DESTDIR)$(docdir)

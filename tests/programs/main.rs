@@ -1,0 +1,8 @@
+//! The programs people use, driven for real with the built module and practice cards in a pcscd of the test's own. Each is
+//! set up as its user would do it, with what `make install` installs. `make test-clients` installs the programs first.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod ground;
+mod pkcs11_tool;
+mod tls;
