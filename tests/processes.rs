@@ -10,7 +10,7 @@ use common::client::{self, Client};
 use common::openssl::{Padding, PublicKey};
 use common::pcscd::{Inserted, Pcscd, with_pcscd};
 use common::rival::{self, Asked, ISD, JPKI, Rival};
-use common::{Scratch, jpki, run};
+use common::{Scratch, eventually, jpki, run};
 use cryptoki_sys::*;
 use jpki_pkcs11::emulator::image::Kind;
 use pcsc::{Disposition, ShareMode};
@@ -18,7 +18,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 use std::sync::Barrier;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -240,6 +240,40 @@ fn thirty_two_threads_share_one_token_fairly() {
     });
 }
 
+#[test]
+fn a_program_that_signs_without_pause_lets_others_in() {
+    with_pcscd("a_program_that_signs_without_pause_lets_others_in", |pcscd| {
+        let scratch = Scratch::new();
+        let slow = card_as(&scratch, Kind::MyNumber, |order| order.switches.signature_ms = 500);
+        let _card = pcscd.insert(&slow);
+        let client = Client::start();
+        let session = client.logged_in(AUTH, PIN).unwrap();
+        let key = client.key(session).unwrap();
+        let (stop, signed) = (AtomicBool::new(false), AtomicUsize::new(0));
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while !stop.load(Ordering::SeqCst) {
+                    client.sign_with(session, key, b"x").unwrap();
+                    signed.fetch_add(1, Ordering::SeqCst);
+                }
+            });
+            let times: Vec<Duration> = (0..4)
+                .map(|_| {
+                    let before = signed.load(Ordering::SeqCst);
+                    eventually("the next signature", || (signed.load(Ordering::SeqCst) > before).then_some(()));
+                    let start = Instant::now();
+                    // pcscd looks ten times a second whether the card is free, and by chance met it so once in minutes.
+                    Rival::connect(0, ShareMode::Shared).leave(Disposition::LeaveCard);
+                    start.elapsed()
+                })
+                .collect();
+            stop.store(true, Ordering::SeqCst);
+            println!("connected after {times:?}");
+            assert!(times.iter().all(|&time| time < Duration::from_secs(8)), "{times:?}");
+        });
+    });
+}
+
 /// Asserts a good signature and how many commands it took.
 fn signs(client: Client, session: CK_SESSION_HANDLE, asked: &Asked, most: usize) {
     let key = client.key(session).unwrap();
@@ -444,23 +478,32 @@ fn after_the_last_login_another_program_cannot_sign_without_the_pin() {
             let _ = JpkiAp::select(&mut card);
             JpkiAp::select(&mut card).unwrap().sign_with_auth_key(SignatureScheme::Verbatim, b"x").is_ok()
         };
+        // OpenSC, told to ask what we say and nothing of its own.
+        let opensc_signs = || {
+            let mut tool = std::process::Command::new(common::tool("opensc-tool", "opensc"));
+            tool.args(["--card-driver", "default", "--send-apdu", "00A4040C0AD392F000260100000001"]);
+            let said = run(tool.args(["--send-apdu", "802A00970201FF00"])).ok();
+            assert!(said.contains("SW1=0x90") || said.contains("SW1=0x69, SW2=0x82"), "{said}");
+            !said.contains("SW1=0x69, SW2=0x82")
+        };
         let client = Client::start();
         let auth = client.logged_in(AUTH, PIN).unwrap();
         let sign = client.logged_in(SIGN, PASSWORD).unwrap();
         client.sign(auth, b"x").unwrap();
         client.sign(sign, b"x").unwrap();
+        assert!(opensc_signs(), "as long as somebody is logged in, for that is how the card is made");
         client.logout(auth).unwrap();
         // One application, two secrets: the card forgets both or none, and one is still in use.
         assert_eq!(client.sign(sign, b"x").unwrap().len(), 256);
         client.logout(sign).unwrap();
-        assert!(!myna_signs() && !anybody_signs());
+        assert!(!myna_signs() && !opensc_signs() && !anybody_signs());
         client.login(auth, PIN).unwrap();
         client.close(auth).unwrap();
         client.close(sign).unwrap();
-        assert!(!myna_signs(), "the last session's end is a logout");
+        assert!(!myna_signs() && !opensc_signs(), "the last session's end is a logout");
         client.logged_in(AUTH, PIN).unwrap();
         client.finalize().unwrap();
-        assert!(!myna_signs());
+        assert!(!myna_signs() && !opensc_signs());
     });
 }
 

@@ -1,5 +1,6 @@
 //! A connection to one card: transactions that give up in time, and an end that leaves the card as it is.
 
+use super::turns::Turns;
 use super::{Native, Own, connect_shared, error_since, fork, lock_poll};
 use crate::transport::{Continuity, Disposition, Error, Link, Result};
 use pcsc::{Attribute, Card, Context, MAX_ATR_SIZE, MAX_BUFFER_SIZE_EXTENDED, Protocols, ShareMode, State};
@@ -21,6 +22,9 @@ pub(super) struct PcscLink {
     context: Own<Context>,
     reader: CString,
     lock_timeout: Duration,
+    turns: Turns,
+    /// When the transaction began, of a card that is held alone.
+    begun: Instant,
     /// What the next transaction will say of the card, if nobody resets it before.
     continuity: Continuity,
     /// Where answers arrive: room for the longest extended one.
@@ -51,6 +55,8 @@ impl PcscLink {
             context,
             reader,
             lock_timeout,
+            turns: Turns::default(),
+            begun: Instant::now(),
             continuity: Continuity::Lost,
             answer: vec![0; MAX_BUFFER_SIZE_EXTENDED].into(),
         }
@@ -60,12 +66,14 @@ impl PcscLink {
 impl Link for PcscLink {
     fn begin(&mut self) -> Result<Continuity> {
         self.end();
+        thread::sleep(self.turns.pause(Instant::now()));
         let deadline = Instant::now() + self.lock_timeout;
         for _ in 0..=RECONNECTS {
             let card = self.card.take().map_err(error_since)?.shared();
             match alone(card, deadline) {
                 Ok(alone) => {
                     self.card.put(Held::Alone(alone));
+                    self.begun = Instant::now();
                     return Ok(mem::replace(&mut self.continuity, Continuity::Kept));
                 }
                 Err((mut card, pcsc::Error::ResetCard)) => {
@@ -97,7 +105,11 @@ impl Link for PcscLink {
 
     fn end(&mut self) {
         if let Ok(held) = self.card.take() {
+            let alone = matches!(held, Held::Alone(_));
             self.card.put(Held::Shared(held.shared()));
+            if alone {
+                self.turns.had(self.begun, Instant::now());
+            }
         }
     }
 

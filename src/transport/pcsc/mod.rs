@@ -9,6 +9,7 @@
 
 mod fork;
 mod link;
+mod turns;
 mod waiter;
 
 use super::{Error, Link, ReaderState, Readers, Result, Waiter};
