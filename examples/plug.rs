@@ -1,10 +1,12 @@
 //! Plugs a card into the virtual reader of vpcd that tries the PC/SC layer with what no practice card does: `plug ADDRESS
-//! scripted`, `plug ADDRESS mute` or `plug ADDRESS lying FILE AIM FAULT`. It stays there until it is killed.
+//! scripted`, `plug ADDRESS mute`, `plug ADDRESS lying FILE AIM FAULT` or `plug ADDRESS leaving FILE N`. It stays there
+//! until it is killed, or until it leaves.
 //!
 //! The scripted card answers `00 B0 P1 P2 …` with P1·256 + P2 bytes and 9000, `00 99 P1 …` with 9000 after P1 tenths of a
 //! second, and anything else with how often it was powered up and reset, and 9000. The mute one says nothing at all. The
 //! lying one is the practice card in FILE with its answers spoilt: AIM is a name of `fault::Aim`, FAULT one of
-//! `fault::Fault`, `Pause` with its seconds as in `Pause30`, or an answer in hex.
+//! `fault::Fault`, `Pause` with its seconds as in `Pause30`, or an answer in hex. The leaving one is pulled out when it has
+//! acted on its N-th command, before its answer is through.
 
 use jpki_pkcs11::emulator::fault::{Aim, Fault, Faults, FaultyCard};
 use jpki_pkcs11::emulator::{Device, PracticeCard, vpcd};
@@ -50,6 +52,40 @@ impl Device for ScriptedCard {
     }
 }
 
+/// A practice card, and how many commands it still answers.
+struct LeavingCard {
+    card: PracticeCard,
+    answers: usize,
+}
+
+impl Device for LeavingCard {
+    fn atr(&self) -> Vec<u8> {
+        self.card.atr()
+    }
+
+    fn power_on(&mut self) {
+        self.card.power_on();
+    }
+
+    fn power_off(&mut self) {
+        self.card.power_off();
+    }
+
+    fn reset(&mut self) {
+        self.card.reset();
+    }
+
+    fn transmit(&mut self, command: &[u8]) -> Vec<u8> {
+        let answer = self.card.transmit(command);
+        match self.answers.checked_sub(1) {
+            Some(left) => self.answers = left,
+            // With the process goes its connection, which is the card in the reader.
+            None => std::process::exit(0),
+        }
+        answer
+    }
+}
+
 fn lying(file: &str, aim: &str, fault: &str) -> Result<FaultyCard<PracticeCard>, Box<dyn Error>> {
     let aim = Aim::ALL.into_iter().find(|known| format!("{known:?}") == aim).ok_or("no such aim")?;
     let fault = match fault {
@@ -82,7 +118,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         [address, "scripted"] => (address, Box::<ScriptedCard>::default()),
         [address, "mute"] => (address, Box::new(ScriptedCard { mute: true, ..ScriptedCard::default() })),
         [address, "lying", file, aim, fault] => (address, Box::new(lying(file, aim, fault)?)),
-        _ => return Err("usage: plug ADDRESS (scripted | mute | lying FILE AIM FAULT)".into()),
+        [address, "leaving", file, command] => {
+            let answers = command.parse::<usize>()?.checked_sub(1).ok_or("commands count from 1")?;
+            (address, Box::new(LeavingCard { card: PracticeCard::open(Path::new(file))?, answers }))
+        }
+        _ => return Err("usage: plug ADDRESS (scripted | mute | lying FILE AIM FAULT | leaving FILE N)".into()),
     };
     Ok(vpcd::plug(&mut *card, address, &AtomicBool::new(false))?)
 }

@@ -37,7 +37,8 @@
 //!
 //! # Locks
 //!
-//! In this order, and none held while waiting for an earlier one; debug builds assert it (`pkcs11/lock.rs`):
+//! In this order, and none held while waiting for an earlier one. Debug builds assert it of those that `pkcs11/lock.rs`
+//! makes, which are all but the first, the table of readers and the closing flag.
 //!
 //! 1. the process's `RwLock` around the module, only for as long as it takes to clone the `Arc`;
 //! 2. a session's operations, for the call;

@@ -2,6 +2,8 @@
 //! answers too much, too little or without end is an error and no more. What each fault comes to, command by command, is
 //! in `docs/fault-table.md`, from readers where every APDU can be counted.
 
+#![allow(clippy::print_stdout, reason = "what was measured is said")]
+
 mod common;
 
 use common::cards::{PIN, card};
@@ -114,5 +116,47 @@ fn answers_too_long_too_short_and_without_end_are_errors_and_the_next_card_is_se
         let info = module.get_token_info(slot).unwrap();
         assert!(!info.user_pin_count_low() && !info.user_pin_locked(), "a try was spent");
         pcscd.remove(honest);
+    });
+}
+
+#[test]
+fn a_card_pulled_out_at_any_command_of_a_session_wastes_no_try_and_is_served_when_it_is_back() {
+    with_pcscd("a_card_pulled_out_at_any_command_of_a_session_wastes_no_try_and_is_served_when_it_is_back", |pcscd| {
+        let scratch = Scratch::new();
+        let file = card(&scratch, Kind::MyNumber);
+        let module = load(&scratch);
+        let tried = || -> Result<Vec<u8>> {
+            let slot = *module.get_slots_with_token()?.first().ok_or(Error::NotSupported)?;
+            let info = module.get_token_info(slot)?;
+            assert!(!info.user_pin_count_low(), "a try was spent");
+            sign(&logged_in(&module, slot)?)
+        };
+        let mut commands = 0;
+        loop {
+            commands += 1;
+            let leaving = pcscd.insert_leaving(&file, commands);
+            let begun = Instant::now();
+            let result = tried();
+            assert!(begun.elapsed() < Duration::from_secs(10), "command {commands}: {:?}", begun.elapsed());
+            pcscd.remove(leaving);
+            match result {
+                // It left after the last one.
+                Ok(_) => break,
+                Err(Error::NotSupported) => {}
+                Err(Error::Pkcs11(error, call)) => {
+                    let honest = matches!(
+                        error,
+                        RvError::DeviceRemoved | RvError::TokenNotPresent | RvError::SessionHandleInvalid
+                    );
+                    assert!(honest, "command {commands}: {error} of {call}");
+                }
+                Err(error) => panic!("command {commands}: {error}"),
+            }
+            let back = pcscd.insert(&file);
+            assert_eq!(tried().unwrap().len(), 256, "back after command {commands}");
+            pcscd.remove(back);
+        }
+        println!("pulled out at each of {} commands", commands - 1);
+        assert!(commands > 12, "{commands}");
     });
 }

@@ -187,29 +187,30 @@ impl Pcscd {
 
     /// Puts a card into the first reader that does as it is told.
     pub fn insert_scripted(&self) -> Inserted {
-        self.plug("scripted")
+        self.plug(0, |plug| plug.arg("scripted"))
     }
 
     /// Puts a card into the first reader that says nothing.
     pub fn insert_mute(&self) -> Inserted {
-        self.plug("mute")
-    }
-
-    /// See `examples/plug.rs`.
-    fn plug(&self, card: &str) -> Inserted {
-        let program = target_dir().join("examples/plug");
-        assert!(program.is_file(), "cargo test builds it, with --test only after: cargo build --example plug");
-        let mut plug = self.inside(program);
-        plug.arg(format!("127.0.0.1:{DEFAULT_PORT}")).arg(card);
-        self.inserted(0, plug)
+        self.plug(0, |plug| plug.arg("mute"))
     }
 
     /// Puts the practice card of `file` into one of the two readers and has it lie: see `examples/plug.rs`.
     pub fn insert_lying(&self, reader: u16, file: &Path, aim: &str, fault: &str) -> Inserted {
+        self.plug(reader, |plug| plug.arg("lying").arg(file).args([aim, fault]))
+    }
+
+    /// Puts the practice card of `file` into the first reader, from where it goes in the middle of its `command`-th command.
+    pub fn insert_leaving(&self, file: &Path, command: usize) -> Inserted {
+        self.plug(0, |plug| plug.arg("leaving").arg(file).arg(command.to_string()))
+    }
+
+    /// See `examples/plug.rs`.
+    fn plug(&self, reader: u16, card: impl FnOnce(&mut Command) -> &mut Command) -> Inserted {
         let program = target_dir().join("examples/plug");
         assert!(program.is_file(), "cargo test builds it, with --test only after: cargo build --example plug");
         let mut plug = self.inside(program);
-        plug.arg(format!("127.0.0.1:{}", DEFAULT_PORT + reader)).arg("lying").arg(file).args([aim, fault]);
+        card(plug.arg(format!("127.0.0.1:{}", DEFAULT_PORT + reader)));
         self.inserted(reader, plug)
     }
 
