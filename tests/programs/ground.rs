@@ -91,6 +91,13 @@ pub fn opensc() -> PathBuf {
         .expect("opensc-pkcs11.so is missing: apt-get install opensc-pkcs11 (or `make setup`)")
 }
 
+/// An installed program, ended after a minute and a half: a test ends even where the program does not.
+pub fn program(name: &str, package: &str) -> Command {
+    let mut command = Command::new(tool("timeout", "coreutils"));
+    command.args(["--kill-after=5", "90"]).arg(tool(name, package));
+    command
+}
+
 /// A My Number practice card: its file and what is public of it. PIN and password are those of [`crate::common::cards`].
 pub struct Card {
     pub file: PathBuf,
