@@ -1,8 +1,8 @@
 //! A TLS server that demands a certificate of the practice authority.
 
 use crate::common::{Scratch, eventually, run, tool};
-use std::fs;
-use std::fs::File;
+use std::fmt;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -21,6 +21,15 @@ impl Version {
             Version::Tls12 => "-tls1_2",
             Version::Tls13 => "-tls1_3",
         }
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Version::Tls12 => "TLS 1.2",
+            Version::Tls13 => "TLS 1.3",
+        })
     }
 }
 
@@ -90,6 +99,18 @@ impl Server {
     pub fn log(&self) -> String {
         fs::read_to_string(&self.log).expect("the scratch directory is ours")
     }
+}
+
+/// The padding of the signature by which a client was let in, in the words of OpenSSL: `RSA` or `RSA-PSS`. None if it was
+/// not, or showed no certificate.
+pub fn admitted_by(page: &str, version: Version) -> Option<&str> {
+    let protocol = match version {
+        Version::Tls12 => "TLSv1.2",
+        Version::Tls13 => "TLSv1.3",
+    };
+    let says = |what: &str| page.lines().find_map(|line| line.trim().strip_prefix(what)?.trim().strip_prefix(':'));
+    let is_let_in = says("Protocol")?.trim() == protocol && page.contains("\nClient certificate\n");
+    is_let_in.then(|| says("Peer signature type")).flatten().map(str::trim)
 }
 
 impl Drop for Server {
