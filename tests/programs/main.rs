@@ -4,5 +4,6 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod ground;
+mod nss;
 mod pkcs11_tool;
 mod tls;
