@@ -311,6 +311,7 @@ fn present(reader: u16) -> bool {
     look().is_ok_and(|state| state.contains(pcsc::State::PRESENT))
 }
 
-fn is_root() -> bool {
+/// Whether this process may make namespaces without one of users.
+pub fn is_root() -> bool {
     fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
 }

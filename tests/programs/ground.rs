@@ -2,7 +2,7 @@
 
 use crate::common::cards::card;
 use crate::common::client::built;
-use crate::common::pcscd::{Inserted, Pcscd, with_pcscd};
+use crate::common::pcscd::{Inserted, Pcscd, is_root, with_pcscd};
 use crate::common::{Scratch, run, target_dir, tool};
 use jpki_pkcs11::emulator::image::{Image, Kind, SecretName};
 use std::fs;
@@ -97,6 +97,22 @@ pub fn program(name: &str, package: &str) -> Command {
     command.args(["--kill-after=5", "90"]).arg(tool(name, package));
     command
 }
+
+/// The same of a program that finds modules through p11-kit: the modules of this directory, not the system's.
+pub fn p11_kit_program(modules: &Path, name: &str, package: &str) -> Command {
+    let mut command = Command::new(tool("unshare", "util-linux"));
+    command.arg("--mount").args((!is_root()).then_some("--map-root-user"));
+    command.args(["sh", "-ec", IN_PLACE_OF_THE_SYSTEMS]).arg(modules);
+    let program = program(name, package);
+    command.arg(program.get_program()).args(program.get_args());
+    command
+}
+
+const IN_PLACE_OF_THE_SYSTEMS: &str = r#"
+mount --bind "$0" /usr/share/p11-kit/modules
+! [ -d /etc/pkcs11 ] || mount -t tmpfs tmpfs /etc/pkcs11
+exec "$@"
+"#;
 
 /// A My Number practice card: its file and what is public of it. PIN and password are those of [`crate::common::cards`].
 pub struct Card {
