@@ -3,6 +3,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod gnutls;
 mod ground;
 mod nss;
 mod pkcs11_tool;
