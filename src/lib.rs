@@ -58,8 +58,9 @@
 //!   this very login, under the conditions of `pkcs11/signing.rs`, `regain`.
 //! * **A logout that logs out.** The verified state outlives disconnecting and resets, so the last login among this user's
 //!   processes (`login_lock.rs`) selects another application when it ends.
-//! * **Three files of one code.** The module knows its file name: `…-auth` and `…-sign` show one token each, since a browser
-//!   shown both asks for the signature password and could send name and address to any server.
+//! * **Four files of one code.** The module knows its file name: `…-auth` and `…-sign` show one token each, since a browser
+//!   shown both asks for the signature password and could send name and address to any server; `…-ssh` shows what `…-auth`
+//!   does without the authority's certificate, whose key OpenSSH would take for one of the holder's.
 //! * **Fork.** A child finds the parent's state by process id and leaves it alone, locks included: it is uninitialised until
 //!   it calls C_Initialize, and what it inherited is leaked, for closing it would reset the parent's card. A fork waits for
 //!   the moments in which libpcsclite holds its own lock (`transport/pcsc/fork.rs`).

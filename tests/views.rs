@@ -36,9 +36,40 @@ fn tokens(module: &Loaded) -> Vec<String> {
 #[test]
 fn the_name_of_the_file_says_which_tokens_are_shown() {
     embedded::insert_card();
-    for (ending, shown) in [("", &["Auth", "Sign"][..]), ("-auth", &["Auth"]), ("-sign", &["Sign"])] {
+    for (ending, shown) in
+        [("", &["Auth", "Sign"][..]), ("-auth", &["Auth"]), ("-ssh", &["Auth"]), ("-sign", &["Sign"])]
+    {
         assert_eq!(tokens(&load_as(ending, RTLD_NOW | RTLD_LOCAL)), shown, "{ending}");
     }
+}
+
+/// How many certificates the first token shows to whoever has not logged in.
+fn certificates(module: &Loaded) -> CK_ULONG {
+    let (mut slot, mut slots, mut session) = (0, 1, 0);
+    let (mut class, mut objects, mut count) = (CKO_CERTIFICATE, [0; 8], 0);
+    let mut template = CK_ATTRIBUTE {
+        type_: CKA_CLASS,
+        pValue: (&raw mut class).cast(),
+        ulValueLen: size_of::<CK_OBJECT_CLASS>() as CK_ULONG,
+    };
+    // SAFETY: null is good for C_Initialize; the other pointers are to places of this function that are as large as said.
+    unsafe {
+        assert_eq!(module.v3.C_Initialize.unwrap()(null_mut()), CKR_OK);
+        assert_eq!(module.v3.C_GetSlotList.unwrap()(CK_TRUE, &mut slot, &mut slots), CKR_OK);
+        let open = module.v3.C_OpenSession.unwrap();
+        assert_eq!(open(slot, CKF_SERIAL_SESSION, null_mut(), None, &mut session), CKR_OK);
+        assert_eq!(module.v3.C_FindObjectsInit.unwrap()(session, &mut template, 1), CKR_OK);
+        assert_eq!(module.v3.C_FindObjects.unwrap()(session, objects.as_mut_ptr(), 8, &mut count), CKR_OK);
+    }
+    assert_eq!(finalize(module), CKR_OK);
+    count
+}
+
+#[test]
+fn the_file_for_ssh_does_not_show_the_authoritys_certificate() {
+    embedded::insert_card();
+    assert_eq!(certificates(&load_as("-auth", RTLD_NOW | RTLD_LOCAL)), 2);
+    assert_eq!(certificates(&load_as("-ssh", RTLD_NOW | RTLD_LOCAL)), 1, "OpenSSH takes its key for one of the user's");
 }
 
 #[test]

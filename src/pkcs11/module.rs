@@ -21,6 +21,8 @@ use std::time::{Duration, Instant};
 pub struct Module {
     pub(super) config: Config,
     pub(super) card_options: card::Options,
+    /// Whether the certificates of the authorities are among the objects.
+    pub(super) shows_authorities: bool,
     description: String,
     pub(super) readers: Box<dyn Readers>,
     /// Held while the readers are looked at, so that an older look is never applied after a newer one.
@@ -128,12 +130,10 @@ fn own_process() -> &'static Process {
     }
 }
 
-/// Which tokens this file shows: `libjpki_pkcs11-auth.so` and `libjpki_pkcs11-sign.so` one each, the plain one as the
-/// configuration says.
-fn view(config: &Config) -> Tokens {
-    let path = sys::own_path();
-    let name = path.as_deref().and_then(|path| path.file_stem()).and_then(|stem| stem.to_str()).unwrap_or_default();
-    if name.ends_with("-auth") {
+/// Which tokens this file shows: `libjpki_pkcs11-auth.so`, `libjpki_pkcs11-ssh.so` and `libjpki_pkcs11-sign.so` one each,
+/// the plain one as the configuration says.
+fn view(config: &Config, name: &str) -> Tokens {
+    if name.ends_with("-auth") || name.ends_with(FOR_SSH) {
         Tokens::Auth
     } else if name.ends_with("-sign") {
         Tokens::Sign
@@ -144,6 +144,10 @@ fn view(config: &Config) -> Tokens {
     }
 }
 
+/// How the name of the file for OpenSSH ends. OpenSSH takes the key of every certificate it finds for one of the user's:
+/// whoever puts what `ssh-keygen -D` prints into an authorized_keys file would let the authority in, too.
+const FOR_SSH: &str = "-ssh";
+
 impl Module {
     /// The module under this configuration, with the slots of the readers that are there now. Nothing is asked of a card.
     fn new(config: Config) -> Module {
@@ -151,13 +155,17 @@ impl Module {
             // A log that cannot be had must not keep the card from being used, and there is nowhere to say so.
             let _ = logging::start(log, user, config.log_level);
         }
-        let view = view(&config);
+        let path = sys::own_path();
+        let name = path.as_deref().and_then(|path| path.file_stem()).and_then(|stem| stem.to_str()).unwrap_or_default();
+        let view = view(&config, name);
         for note in config.notes.iter().chain(&config.malformed) {
             log::warn!("{note}");
         }
         log::info!("initialised: shows {view:?}");
         let readers = readers::open(&config);
-        Module::over(config, view, readers)
+        let mut module = Module::over(config, view, readers);
+        module.shows_authorities = !name.ends_with(FOR_SSH);
+        module
     }
 
     /// The module over these readers, showing the tokens of this view.
@@ -168,6 +176,7 @@ impl Module {
         let module = Module {
             card_options: card::Options { extended_read: config.extended_read, state_dir: config.state_dir.clone() },
             config,
+            shows_authorities: true,
             description: description.to_owned(),
             readers,
             looking: Mutex::new(()),

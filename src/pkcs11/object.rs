@@ -212,9 +212,14 @@ impl Module {
         };
         let object = Object::ALL.get(ordinal as usize).copied().ok_or(Rv::OBJECT_HANDLE_INVALID)?;
         let facts = self.facts(present, object)?;
-        let fits =
-            object.is_private(facts.key) == is_private && object.belongs_to(present.identity.kind(), session.slot.key);
+        let fits = object.is_private(facts.key) == is_private && self.shows(present, object);
         if fits { Ok(object) } else { Err(Rv::OBJECT_HANDLE_INVALID) }
+    }
+
+    /// Whether the token in this slot may have such an object, and the file we are loaded from shows it.
+    fn shows(&self, present: &Present, object: Object) -> bool {
+        object.belongs_to(present.identity.kind(), present.slot.key)
+            && (self.shows_authorities || object != Object::Authority)
     }
 
     /// The handle under which a session sees an object; `None` if it does not.
@@ -226,7 +231,7 @@ impl Module {
         ordinal: u32,
     ) -> Result<Option<CK_OBJECT_HANDLE>> {
         let key = self.facts(present, object)?.key;
-        if !object.belongs_to(present.identity.kind(), session.slot.key) {
+        if !self.shows(present, object) {
             return Ok(None);
         }
         let max_login = self.max_login(session.slot);
