@@ -7,4 +7,5 @@ mod gnutls;
 mod ground;
 mod nss;
 mod pkcs11_tool;
+mod ssh;
 mod tls;
