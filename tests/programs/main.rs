@@ -8,4 +8,8 @@ mod ground;
 mod nss;
 mod pkcs11_tool;
 mod ssh;
+mod openssl;
+mod openssl_engine;
+mod pkcs11_tool;
+mod terminal;
 mod tls;

@@ -1,0 +1,97 @@
+//! Programs that ask on a terminal.
+
+#![allow(clippy::print_stderr, reason = "what a test leaves behind is said where its failure is said")]
+
+use crate::common::tool;
+use std::io::{Read, Write};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
+
+/// How long any program may take from one thing it shows to the next.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What a program showed on its terminal, and how it ended.
+pub struct Shown {
+    pub text: String,
+    pub success: bool,
+}
+
+/// Runs `command` on a terminal, that of script(1). Waits for each question before its answer is typed.
+///
+/// # Panics
+/// Where a question is not asked, or the program does not end.
+pub fn on_a_terminal(command: &Command, answers: &[(&str, &str)]) -> Shown {
+    let mut script = Command::new(tool("script", "bsdutils"));
+    script.args(["--quiet", "--return", "--flush", "--echo", "never", "--command", &as_typed(command), "/dev/null"]);
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => script.env(name, value),
+            None => script.env_remove(name),
+        };
+    }
+    let mut child = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("script can be run");
+    let (mut keys, mut screen) = (child.stdin.take().expect("it is piped"), child.stdout.take().expect("it is piped"));
+    let mut running = Running(child);
+    let (sender, shows) = mpsc::channel();
+    thread::spawn(move || {
+        let mut bytes = [0; 1024];
+        while let Ok(count @ 1..) = screen.read(&mut bytes) {
+            if sender.send(bytes[..count].to_vec()).is_err() {
+                break;
+            }
+        }
+    });
+
+    let mut shown = Vec::new();
+    let mut from = 0;
+    for (question, answer) in answers {
+        loop {
+            if let Some(at) = String::from_utf8_lossy(&shown[from..]).find(question) {
+                from += at + question.len();
+                break;
+            }
+            match shows.recv_timeout(PATIENCE) {
+                Ok(bytes) => shown.extend(bytes),
+                Err(_) => panic!("did not ask {question:?}: {}", String::from_utf8_lossy(&shown)),
+            }
+        }
+        keys.write_all(answer.as_bytes()).and_then(|()| keys.write_all(b"\n")).expect("the terminal is there");
+        keys.flush().expect("the terminal is there");
+    }
+    loop {
+        match shows.recv_timeout(PATIENCE) {
+            Ok(bytes) => shown.extend(bytes),
+            Err(RecvTimeoutError::Disconnected) => break,
+            Err(RecvTimeoutError::Timeout) => panic!("did not end: {}", String::from_utf8_lossy(&shown)),
+        }
+    }
+    let success = running.0.wait().expect("it is our child").success();
+    Shown { text: String::from_utf8_lossy(&shown).into_owned(), success }
+}
+
+/// A command as a shell's user types it.
+fn as_typed(command: &Command) -> String {
+    let quoted = |word: &std::ffi::OsStr| {
+        let word = Path::new(word).display().to_string();
+        format!("'{}'", word.replace('\'', r"'\''"))
+    };
+    let words: Vec<String> = [command.get_program()].into_iter().chain(command.get_args()).map(quoted).collect();
+    words.join(" ")
+}
+
+/// Killed where the test ends before it.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if matches!(self.0.try_wait(), Ok(Some(_))) {
+            return;
+        }
+        if self.0.kill().and_then(|()| self.0.wait()).is_err() {
+            eprintln!("a program on a terminal stays behind");
+        }
+    }
+}
