@@ -59,7 +59,8 @@ impl Server {
                     .arg(certificate))
                 .ok();
             };
-            make("/CN=Test server authority", &path("server-ca.key"), &authority, &[]);
+            let ca_usage = ["-addext", "keyUsage=critical,keyCertSign,cRLSign"];
+            make("/CN=Test server authority", &path("server-ca.key"), &authority, &ca_usage);
             let (ca, ca_key) = (authority.display().to_string(), path("server-ca.key").display().to_string());
             let issued = ["-CA", &ca, "-CAkey", &ca_key, "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"];
             let leaf = ["-addext", "basicConstraints=critical,CA:FALSE", "-addext", "extendedKeyUsage=serverAuth"];
