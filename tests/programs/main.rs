@@ -4,12 +4,14 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod gnutls;
+mod debian13;
 mod ground;
 mod nss;
 mod pkcs11_tool;
 mod ssh;
 mod openssl;
 mod openssl_engine;
+mod openssl_provider;
 mod pkcs11_tool;
 mod terminal;
 mod tls;

@@ -126,7 +126,7 @@ impl Way<'_> {
     pub fn s_client(&self, module: &Path, server: &Server, certificate: &str, key: &str) -> Ran {
         let mut command = self.command(module, "s_client");
         command.args(["-quiet", "-verify_return_error", "-verify_quiet", "-CAfile"]).arg(&server.authority);
-        command.args(["-connect", &format!("localhost:{}", server.port())]);
+        command.args(["-connect", &format!("127.0.0.1:{}", server.port())]);
         command.args(self.key_options).args([
             "-cert",
             &of_module(module, certificate),

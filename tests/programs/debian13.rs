@@ -1,0 +1,49 @@
+//! Programs of Debian 13, in the system that `tests/programs/setup` unpacks, with this machine's pcscd and /tmp.
+
+use crate::common::tool;
+use crate::openssl::bounded;
+use std::env;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// What is shown of this machine inside: devices (the terminal is one), the scratch directories, in one of which pcscd has
+/// its socket, and the libpcsclite that goes with that pcscd: from 1.9 to 2.0 the protocol between them has changed.
+const INSIDE: &str = r#"
+set -e
+root=$1 scratch=$2 libpcsclite=$3
+shift 3
+mkdir -p "$root$scratch"
+mount --rbind "$scratch" "$root$scratch"
+mount --rbind /dev "$root/dev"
+mount --bind "$libpcsclite" "$root$libpcsclite"
+exec unshare --root="$root" -- "$@"
+"#;
+
+/// `program` of Debian 13, ended after a minute.
+///
+/// # Panics
+/// Where the system is missing.
+pub fn debian_13(program: &str) -> Command {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/programs/debian-13");
+    assert!(root.join("done").is_file(), "{} is missing: tests/programs/setup", root.display());
+    let mut command = bounded(&tool("unshare", "util-linux"));
+    command.arg("--mount");
+    if !is_root() {
+        command.arg("--map-root-user");
+    }
+    command.args(["sh", "-c", INSIDE, "sh"]).args([root, env::temp_dir(), libpcsclite()]).arg(program);
+    command
+}
+
+fn libpcsclite() -> PathBuf {
+    ["/usr/lib/x86_64-linux-gnu/libpcsclite.so.1", "/usr/lib/aarch64-linux-gnu/libpcsclite.so.1"]
+        .map(PathBuf::from)
+        .into_iter()
+        .find(|library| library.is_file())
+        .expect("libpcsclite is missing: apt-get install libpcsclite1 (or `make setup`)")
+}
+
+fn is_root() -> bool {
+    Path::new("/proc/self").metadata().is_ok_and(|process| process.uid() == 0)
+}
