@@ -1,6 +1,7 @@
 //! The programs people use, driven for real with the built module and practice cards in a pcscd of the test's own. Each is
 //! set up as its user would do it, with what `make install` installs. `make test-clients` installs the programs first.
 
+mod bounded;
 #[path = "../common/mod.rs"]
 mod common;
 mod gnutls;
@@ -14,4 +15,8 @@ mod openssl_engine;
 mod openssl_provider;
 mod pkcs11_tool;
 mod terminal;
+mod pdf;
+mod pdfsig;
+mod pkcs11_tool;
+mod pyhanko;
 mod tls;
