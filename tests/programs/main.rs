@@ -6,6 +6,8 @@ mod bounded;
 mod common;
 mod gnutls;
 mod debian13;
+mod display;
+mod firefox;
 mod ground;
 mod nss;
 mod pkcs11_tool;
