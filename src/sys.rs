@@ -1,9 +1,12 @@
 //! The system calls that need `unsafe`: who runs this process, where this library was loaded from, memory that holds a
-//! secret, what is to happen at a fork, and a pointer that a forked child may replace without touching a lock. Linux has
-//! all of it; elsewhere what is missing is left out, and each item says what that costs.
+//! secret, what is to happen at a fork, a pointer that a forked child may replace without touching a lock, and a PKCS#11
+//! module that is opened from outside. Linux has all of it; elsewhere what is missing is left out, and each item says what
+//! that costs.
 
 #![allow(unsafe_code)]
 
+#[cfg(all(unix, feature = "cli"))]
+pub mod module;
 mod private;
 
 use std::path::PathBuf;

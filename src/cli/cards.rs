@@ -49,18 +49,21 @@ pub fn look(config: &Config, named: Option<&str>) -> Result<Vec<Reader>> {
         let name = full_name(&states, named)?;
         states.retain(|state| state.name == name);
     }
+    Ok(contents(config, &*readers, states))
+}
+
+/// What lies in these of `readers`.
+pub fn contents(config: &Config, readers: &dyn Readers, states: Vec<ReaderState>) -> Vec<Reader> {
     let options = card::Options { extended_read: config.extended_read, state_dir: config.state_dir.clone() };
-    Ok(states
-        .into_iter()
-        .map(|state| {
-            let content = content(&state, config, &*readers, &options);
-            Reader { name: state.name, content }
-        })
-        .collect())
+    let look = |state: ReaderState| {
+        let content = content(&state, config, readers, &options);
+        Reader { name: state.name, content }
+    };
+    states.into_iter().map(look).collect()
 }
 
 /// The name of the reader that `named` means.
-fn full_name(states: &[ReaderState], named: &str) -> Result<String> {
+pub fn full_name(states: &[ReaderState], named: &str) -> Result<String> {
     let names: Vec<_> = states.iter().map(|state| state.name.as_str()).collect();
     if names.contains(&named) {
         return Ok(named.to_owned());

@@ -4,7 +4,11 @@ mod card_insert;
 mod card_new;
 mod card_show;
 mod cards;
+mod doctor;
 mod failure;
+mod machine;
+mod modules;
+mod nss;
 mod output;
 mod pin_change;
 mod secrets;
@@ -42,6 +46,8 @@ enum Tongue {
 enum Command {
     /// Show readers, cards, tries left and certificates. Asks for no secret.
     Status(Box<status::Arguments>),
+    /// Look at everything from the PC/SC service to the programs that use the card, and say what to do. Changes nothing.
+    Doctor(doctor::Arguments),
     /// The card's secrets.
     #[command(subcommand)]
     Pin(Pin),
@@ -74,6 +80,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let language = language(arguments.lang);
     match &arguments.command {
         Command::Status(arguments) => status::run(arguments, &configuration()?, language),
+        Command::Doctor(arguments) => doctor::run(arguments, &configuration()?, language),
         Command::Pin(Pin::Change(arguments)) => pin_change::run(arguments, &configuration()?, language),
         Command::Card(Card::New(arguments)) => card_new::run(arguments),
         Command::Card(Card::Insert(arguments)) => card_insert::run(arguments),

@@ -64,6 +64,15 @@ impl PcscReaders {
         fork::watch();
         PcscReaders { shared: Arc::new(shared) }
     }
+
+    /// Whether the service answers and takes this user: what [`Readers::look`] does not tell from a machine without
+    /// readers.
+    ///
+    /// # Errors
+    /// [`Error::NoService`], [`Error::Denied`], [`Error::Reader`].
+    pub fn reach(&self) -> Result<()> {
+        establish().map(drop).map_err(error)
+    }
 }
 
 impl Default for PcscReaders {

@@ -1,0 +1,146 @@
+//! The installed module: whether it is there, can be loaded, and shows the card. It is opened by another process of this
+//! program, so that whatever its file holds cannot harm this one, and a module that hangs is given up.
+
+use super::finding::{Finding, Step};
+use crate::cli::machine::Machine;
+use crate::cli::modules::{self, FILES};
+use crate::cli::{Result, output, shown};
+use crate::config::Config;
+use crate::sys::module::{self, ModuleInfo};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+use std::{env, fs, thread};
+
+/// What a module needs beyond `lock_timeout`: a card that answers slowly is asked a dozen things.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The files of the module that were found.
+pub fn examine(machine: &Machine, config: &Config, card: bool, findings: &mut Vec<Finding>) -> Vec<PathBuf> {
+    let directories = modules::directories(machine);
+    let Some(first) = directories.first() else {
+        findings.push(
+            Finding::problem(Step::Module, "module-not-installed", "the module is not installed")
+                .next("In the source: make build && sudo make install"),
+        );
+        return Vec::new();
+    };
+    let mut found = Vec::new();
+    for directory in &directories {
+        let files: Vec<_> = FILES.iter().map(|file| directory.join(file)).filter(|path| path.is_file()).collect();
+        findings.extend(files.iter().map(|path| one(path, config, card)));
+        if files.len() < FILES.len() {
+            let missing: Vec<_> = FILES.into_iter().filter(|file| !directory.join(file).is_file()).collect();
+            let what = format!("{}: {} is missing", shown(directory), missing.join(", "));
+            findings.push(Finding::note(Step::Module, "module-incomplete", what).next("sudo make install"));
+        }
+        found.extend(files);
+    }
+    if directories.len() > 1 {
+        let others: Vec<_> = directories.iter().map(|directory| shown(directory)).collect();
+        findings.push(
+            Finding::note(
+                Step::Module,
+                "module-twice",
+                format!("it is installed more than once: {}", others.join(", ")),
+            )
+            .next(format!("jpki setup uses {}; remove the others.", shown(first))),
+        );
+    }
+    if are_one_file(&found) {
+        findings.push(
+            Finding::problem(Step::Module, "module-linked", "its three files are links to one")
+                .next("The loader takes them for one module. Copy them: sudo make install"),
+        );
+    }
+    found
+}
+
+fn one(path: &Path, config: &Config, card: bool) -> Finding {
+    let name = shown(path);
+    let info = match ask(path, config.lock_timeout + PATIENCE) {
+        Ok(info) => info,
+        Err(reason) => {
+            return Finding::problem(Step::Module, "module-fails", format!("{name}: {reason}"))
+                .next("sudo make install puts a sound one there; libpcsclite1 must be installed.");
+        }
+    };
+    let what = match info.tokens.as_slice() {
+        [] => format!("{name}: no token"),
+        tokens => format!("{name}: {}", tokens.join(", ")),
+    };
+    if card && info.tokens.is_empty() {
+        return Finding::problem(Step::Module, "module-without-token", format!("{what}, although a card is there"))
+            .next(format!("It says of itself: {}", info.description));
+    }
+    if info.version != own_version() {
+        let (major, minor) = info.version;
+        return Finding::note(Step::Module, "module-of-another-version", format!("{what} (version {major}.{minor})"))
+            .next("sudo make install brings module and program to one version.");
+    }
+    Finding::ok(Step::Module, "module", what)
+}
+
+/// Whether any two of them are one file on the disk.
+fn are_one_file(files: &[PathBuf]) -> bool {
+    let mut identities: Vec<_> =
+        files.iter().filter_map(|file| fs::metadata(file).ok()).map(|file| (file.dev(), file.ino())).collect();
+    identities.sort_unstable();
+    identities.windows(2).any(|pair| pair.first() == pair.last())
+}
+
+fn own_version() -> (u8, u8) {
+    let number = |text: &str| text.parse().unwrap_or(0);
+    (number(env!("CARGO_PKG_VERSION_MAJOR")), number(env!("CARGO_PKG_VERSION_MINOR")))
+}
+
+/// Has another process of this program ask the module.
+fn ask(module: &Path, patience: Duration) -> std::result::Result<ModuleInfo, String> {
+    let this = env::current_exe().map_err(|error| format!("it cannot be asked: {error}"))?;
+    let mut child = Command::new(this)
+        .args(["doctor", "--ask-module"])
+        .arg(module)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(|error| format!("it cannot be asked: {error}"))?;
+    let deadline = Instant::now() + patience;
+    let ended = loop {
+        match child.try_wait() {
+            Ok(None) if Instant::now() < deadline => thread::sleep(Duration::from_millis(10)),
+            Ok(Some(status)) => break Ok(status),
+            Ok(None) => break Err(format!("it did not answer within {} s", patience.as_secs())),
+            Err(error) => break Err(error.to_string()),
+        }
+    };
+    let status = ended.inspect_err(|_| {
+        // It may have ended by itself in this very moment.
+        let _ = child.kill();
+        let _ = child.wait();
+    })?;
+    // A few hundred bytes, which fit the pipe: the child never waited for this.
+    let answer = child.wait_with_output().map_err(|error| error.to_string())?.stdout;
+    match serde_json::from_slice(&answer) {
+        Ok(Answer::Info(info)) => Ok(info),
+        Ok(Answer::Failed(reason)) => Err(reason),
+        Err(_) => Err(format!("it ended the process that asked it ({status})")),
+    }
+}
+
+/// What the process that asks writes.
+#[derive(serde::Serialize, serde::Deserialize)]
+enum Answer {
+    Info(ModuleInfo),
+    Failed(String),
+}
+
+/// Asks the module in this very process: `jpki doctor --ask-module`.
+pub fn answer(path: &Path) -> Result<()> {
+    let answer = match module::ask(path) {
+        Ok(info) => Answer::Info(info),
+        Err(reason) => Answer::Failed(reason),
+    };
+    output::json(&answer)
+}
