@@ -4,21 +4,19 @@
 mod bounded;
 #[path = "../common/mod.rs"]
 mod common;
-mod gnutls;
 mod debian13;
 mod display;
 mod firefox;
+mod gnutls;
 mod ground;
 mod nss;
-mod pkcs11_tool;
-mod ssh;
 mod openssl;
 mod openssl_engine;
 mod openssl_provider;
-mod pkcs11_tool;
-mod terminal;
 mod pdf;
 mod pdfsig;
 mod pkcs11_tool;
 mod pyhanko;
+mod ssh;
+mod terminal;
 mod tls;
