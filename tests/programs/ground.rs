@@ -3,11 +3,12 @@
 use crate::common::cards::card;
 use crate::common::client::built;
 use crate::common::pcscd::{Inserted, Pcscd, is_root, with_pcscd};
-use crate::common::{Scratch, run, target_dir, tool};
+use crate::common::{Scratch, eventually, run, target_dir, tool};
 use jpki_pkcs11::emulator::image::{Image, Kind, SecretName};
 use std::fs;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, ExitStatus};
 
 /// A test's scratch directory, its pcscd, and an installation in it.
 pub struct Ground<'a> {
@@ -185,6 +186,33 @@ impl Card {
     /// What it was asked so far.
     pub fn cost(&self) -> Cost {
         Cost::so_far(&self.file)
+    }
+}
+
+/// A program beside the test, which ends with it, and with it whatever it began.
+pub struct Running(pub Child);
+
+impl Running {
+    pub fn start(command: &mut Command) -> Running {
+        Running(command.process_group(0).spawn().unwrap_or_else(|error| panic!("{command:?} cannot be run: {error}")))
+    }
+
+    /// Waits until it has ended by itself.
+    ///
+    /// # Panics
+    /// If it does not.
+    pub fn ended(&mut self) -> ExitStatus {
+        eventually("the program ends", || self.0.try_wait().expect("it is our child"))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // One that has been waited for is gone, and its group with it.
+        if let Ok(None) = self.0.try_wait() {
+            run(Command::new("kill").args(["-KILL", "--", &format!("-{}", self.0.id())])).ok();
+            self.0.wait().expect("it is our child");
+        }
     }
 }
 
