@@ -15,6 +15,7 @@ mod openssl_engine;
 mod openssl_provider;
 mod pdf;
 mod pdfsig;
+mod pages;
 mod pkcs11_tool;
 mod pyhanko;
 mod ssh;
