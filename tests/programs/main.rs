@@ -18,6 +18,7 @@ mod pdfsig;
 mod pages;
 mod pkcs11_tool;
 mod pyhanko;
+mod python;
 mod ssh;
 mod terminal;
 mod tls;
