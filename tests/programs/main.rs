@@ -8,6 +8,7 @@ mod debian13;
 mod display;
 mod firefox;
 mod gnutls;
+mod cryptoki;
 mod ground;
 mod nss;
 mod openssl;
