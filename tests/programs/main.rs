@@ -16,6 +16,7 @@ mod openssl_engine;
 mod openssl_provider;
 mod pdf;
 mod pdfsig;
+mod load_path;
 mod pages;
 mod pkcs11_tool;
 mod pyhanko;
