@@ -1,7 +1,9 @@
 //! A machine for OpenSSH: an sshd and its one user, in namespaces of the test's own.
 
+#![allow(clippy::print_stderr, reason = "what a test leaves behind is said where its failure is said")]
+
 use crate::common::{Ran, eventually, run, tool};
-use crate::ground::Ground;
+use crate::ground::{Ground, Running};
 use std::fs::{self, File, Permissions};
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
@@ -33,6 +35,7 @@ pub struct Machine {
     inside: u32,
     scratch: PathBuf,
     home: PathBuf,
+    sshd: Option<Running>,
 }
 
 impl Machine {
@@ -61,12 +64,12 @@ impl Machine {
         let stdout = namespaces.stdout.take().expect("it is piped");
         BufReader::new(stdout).read_line(&mut inside).expect("it can be heard");
         let inside = inside.trim().parse().expect("root can make namespaces; nobody else can run this sshd");
-        let machine = Machine { namespaces, inside, scratch, home };
+        let mut machine = Machine { namespaces, inside, scratch, home, sshd: None };
         machine.start_sshd();
         machine
     }
 
-    fn start_sshd(&self) {
+    fn start_sshd(&mut self) {
         let ssh = self.home.join(".ssh");
         fs::create_dir(&ssh).expect("the home is ours");
         let host_key = self.scratch.join("host_key");
@@ -84,8 +87,7 @@ impl Machine {
         let mut sshd = self.unbounded(&tool("sshd", "openssh-server"));
         sshd.args(["-D", "-e", "-f"]).arg(config);
         let output = File::create(log).expect("the scratch directory is ours");
-        // It ends with the machine.
-        sshd.stdin(Stdio::null()).stdout(Stdio::null()).stderr(output).spawn().expect("nsenter can be run");
+        self.sshd = Some(Running::start(sshd.stdin(Stdio::null()).stdout(Stdio::null()).stderr(output)));
         eventually("sshd listens", || self.sshd_log().contains("Server listening").then_some(()));
     }
 
@@ -154,7 +156,8 @@ impl Machine {
 
 impl Drop for Machine {
     fn drop(&mut self) {
-        // Its end of life, and so of every process in its namespaces.
+        // nsenter first, then the end of life of every process in the namespaces.
+        drop(self.sshd.take());
         drop(self.namespaces.stdin.take());
         if let Err(error) = self.namespaces.wait() {
             eprintln!("an sshd may stay behind: {error}");
