@@ -3,13 +3,13 @@
 mod machine;
 
 use crate::common::cards::PIN;
-use crate::common::{Ran, run, tool};
-use crate::ground::{Card, Ground, with_ground};
+use crate::common::{Ran, eventually, run, tool};
+use crate::ground::{Card, Ground, Running, with_ground};
 use crate::pages::snippets;
 use machine::{HOST, Machine};
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 const PROGRAM: &str = "OpenSSH";
 
@@ -224,6 +224,34 @@ fn an_agent_survives_the_card_being_pulled_and_signs_after_it_is_added_again() {
             assert!(agent.add(Path::new(MODULE), PIN).success);
             assert_eq!(card.cost().verifies - before, 1);
         }
+        let ran = log_in(agent.command("ssh"), &[]);
+        assert!(is_at_home(&ran), "{ran:?}");
+        assert_eq!(card.tries(), (3, 5));
+    });
+}
+
+#[test]
+fn an_agent_survives_a_card_that_falls_silent_in_a_signature_and_is_pulled() {
+    with_ground("ssh::an_agent_survives_a_card_that_falls_silent_in_a_signature_and_is_pulled", |ground| {
+        let card = ground.card();
+        let machine = machine(ground, &card);
+        let agent = machine.agent(&[]);
+        let inserted = ground.pcscd.insert(&card.file);
+        assert!(agent.add(Path::new(MODULE), PIN).success);
+        let accepted = || machine.sshd_log().matches("Accepted key RSA").count();
+        let before = accepted();
+        inserted.signal("-STOP");
+        let mut ssh = agent.command("ssh");
+        ssh.args([HOST, "true"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut ssh = Running::start(&mut ssh);
+        eventually("sshd wants a signature", || (accepted() > before).then_some(()));
+        ground.pcscd.remove(inserted);
+        assert!(!ssh.ended().success());
+        assert_eq!(agent.keys().lines().count(), 1, "it answers");
+
+        let _card = ground.pcscd.insert(&card.file);
+        run(agent.command("ssh-add").args(["-e", MODULE])).ok();
+        assert!(agent.add(Path::new(MODULE), PIN).success);
         let ran = log_in(agent.command("ssh"), &[]);
         assert!(is_at_home(&ran), "{ran:?}");
         assert_eq!(card.tries(), (3, 5));
