@@ -76,13 +76,28 @@ pub fn list(pss: bool) -> Vec<CK_MECHANISM_TYPE> {
     TABLE.iter().filter(|row| pss || row.padding != Padding::Pss).map(|row| row.mechanism).collect()
 }
 
-/// CK_MECHANISM_INFO for keys of `min_bits` to `max_bits`. CKF_HW stands where the card does all of the signing; with a
-/// digest made here it does not.
+/// CK_MECHANISM_INFO for keys of `min_bits` to `max_bits`, with or without PSS. CKF_HW stands where the card does all of
+/// the signing; with a digest made here it does not.
+///
+/// The hash that PSS takes is known, though it is not in the list and has no function of its own: Java signs with
+/// RSASSA-PSS only if the token knows the hash, which Java then makes itself.
 ///
 /// # Errors
 /// CKR_MECHANISM_INVALID.
-pub fn info(mechanism: CK_MECHANISM_TYPE, min_bits: CK_ULONG, max_bits: CK_ULONG) -> Result<CK_MECHANISM_INFO> {
-    let hardware = if find(mechanism)?.digest == Digest::Given { CKF_HW } else { 0 };
+pub fn info(
+    mechanism: CK_MECHANISM_TYPE,
+    pss: bool,
+    min_bits: CK_ULONG,
+    max_bits: CK_ULONG,
+) -> Result<CK_MECHANISM_INFO> {
+    if pss && mechanism == CKM_SHA256 {
+        return Ok(CK_MECHANISM_INFO { ulMinKeySize: 0, ulMaxKeySize: 0, flags: 0 });
+    }
+    let row = find(mechanism)?;
+    if !pss && row.padding == Padding::Pss {
+        return Err(Rv::MECHANISM_INVALID);
+    }
+    let hardware = if row.digest == Digest::Given { CKF_HW } else { 0 };
     Ok(CK_MECHANISM_INFO { ulMinKeySize: min_bits, ulMaxKeySize: max_bits, flags: CKF_SIGN | CKF_VERIFY | hardware })
 }
 
@@ -229,18 +244,30 @@ mod tests {
         assert_eq!(all.len(), 8);
         for (index, &mechanism) in all.iter().enumerate() {
             assert!(!all[..index].contains(&mechanism));
-            let info = info(mechanism, 1024, 2048).unwrap();
+            let info = info(mechanism, true, 1024, 2048).unwrap();
             let hardware = matches!(mechanism, CKM_RSA_PKCS | CKM_RSA_PKCS_PSS);
             assert_eq!(info.flags, CKF_SIGN | CKF_VERIFY | if hardware { CKF_HW } else { 0 });
             assert_eq!((info.ulMinKeySize, info.ulMaxKeySize), (1024, 2048));
         }
-        assert_eq!(info(CKM_RSA_X_509, 1024, 2048).err(), Some(Rv::MECHANISM_INVALID));
+        assert_eq!(info(CKM_RSA_X_509, true, 1024, 2048).err(), Some(Rv::MECHANISM_INVALID));
     }
 
     #[test]
     fn a_card_without_pss_has_the_other_mechanisms() {
         assert_eq!(list(false).len(), 6);
-        assert!(!list(false).contains(&CKM_RSA_PKCS_PSS) && !list(false).contains(&CKM_SHA256_RSA_PKCS_PSS));
+        for mechanism in [CKM_RSA_PKCS_PSS, CKM_SHA256_RSA_PKCS_PSS] {
+            assert!(!list(false).contains(&mechanism));
+            assert_eq!(info(mechanism, false, 1024, 2048).err(), Some(Rv::MECHANISM_INVALID));
+        }
+    }
+
+    #[test]
+    fn the_hash_of_pss_is_known_for_java_but_not_listed_and_does_nothing() {
+        assert!(!list(true).contains(&CKM_SHA256));
+        assert_eq!(info(CKM_SHA256, true, 1024, 2048).unwrap().flags, 0);
+        for (mechanism, pss) in [(CKM_SHA256, false), (CKM_SHA384, true), (CKM_SHA_1, true)] {
+            assert_eq!(info(mechanism, pss, 1024, 2048).err(), Some(Rv::MECHANISM_INVALID));
+        }
     }
 
     #[test]
