@@ -10,6 +10,7 @@ mod firefox;
 mod gnutls;
 mod cryptoki;
 mod ground;
+mod java;
 mod nss;
 mod openssl;
 mod openssl_engine;

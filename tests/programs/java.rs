@@ -1,0 +1,169 @@
+//! Java 17's own provider SunPKCS11: keytool, jarsigner, and a program that gets a page over HTTPS.
+
+use crate::common::cards::{PASSWORD, PIN};
+use crate::common::{Ran, run};
+use crate::ground::{Ground, opensc, program, with_ground};
+use crate::tls::{Server, Version, admitted_by};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const PROGRAM: &str = "Java";
+
+fn java(name: &str) -> Command {
+    program(name, "openjdk-17-jdk-headless")
+}
+
+/// A key of the card's, in Java's words.
+struct Key {
+    configuration: &'static str,
+    alias: &'static str,
+    /// Where OpenSC's module has it among its slots.
+    slot: u8,
+    secret: &'static str,
+}
+
+const AUTH: Key =
+    Key { configuration: "java-auth.cfg", alias: "User Authentication Certificate", slot: 0, secret: PIN };
+const SIGN: Key =
+    Key { configuration: "java-sign.cfg", alias: "Digital Signature Certificate", slot: 1, secret: PASSWORD };
+
+impl Key {
+    fn module(&self, ground: &Ground<'_>) -> PathBuf {
+        if self.secret == PIN { ground.installed.auth() } else { ground.installed.sign() }
+    }
+
+    /// The installed configuration, or for OpenSC's module one of the same kind.
+    fn configuration(&self, ground: &Ground<'_>, module: &Path) -> PathBuf {
+        if module != opensc() {
+            return ground.installed.conf(self.configuration);
+        }
+        let text = format!("name = OpenSC\nlibrary = {}\nslotListIndex = {}\n", module.display(), self.slot);
+        ground.scratch.file("opensc.cfg", text)
+    }
+
+    /// keytool or jarsigner with this key.
+    fn tool(&self, name: &str, configuration: &Path) -> Command {
+        let mut command = java(name);
+        command.args(["-J-Duser.language=en", "-keystore", "NONE", "-storetype", "PKCS11", "-storepass", self.secret]);
+        command.args(["-providerClass", "sun.security.pkcs11.SunPKCS11", "-providerArg"]).arg(configuration);
+        command
+    }
+}
+
+fn keytool_lists(name: &str, key: &Key) {
+    with_ground(name, |ground| {
+        let card = ground.card();
+        let list = |module: &Path| run(key.tool("keytool", &key.configuration(ground, module)).arg("-list")).stdout;
+        let is_listed = |listing: &str| listing.contains(&format!("{}, PrivateKeyEntry", key.alias));
+        let module = key.module(ground);
+        let what = format!("keytool -list, {}", key.configuration);
+        ground.compare(&card, PROGRAM, &what, &module, |module| is_listed(&list(module)));
+        let (listing, cost) = ground.with_inserted(&card, |_| list(&module));
+        assert!(listing.contains("Your keystore contains 1 entry"), "{listing}");
+        assert_eq!(cost.verifies, 1);
+        assert_eq!(card.tries(), (3, 5));
+    });
+}
+
+#[test]
+fn keytool_lists_the_authentication_key() {
+    keytool_lists("java::keytool_lists_the_authentication_key", &AUTH);
+}
+
+#[test]
+fn keytool_lists_the_signature_key() {
+    keytool_lists("java::keytool_lists_the_signature_key", &SIGN);
+}
+
+/// An archive with a file in it.
+fn archive(ground: &Ground<'_>) -> PathBuf {
+    let archive = ground.scratch.path().join("archive.jar");
+    ground.scratch.file("document", "practice makes perfect");
+    run(java("jar").arg("--create").arg("--file").arg(&archive).arg("-C").arg(ground.scratch.path()).arg("document"))
+        .ok();
+    archive
+}
+
+/// What `jarsigner -verify` says of an archive.
+fn verified(archive: &Path) -> Ran {
+    run(java("jarsigner").args(["-J-Duser.language=en", "-verify", "-verbose", "-certs"]).arg(archive))
+}
+
+fn jarsigner_signs(name: &str, key: &Key) {
+    with_ground(name, |ground| {
+        let card = ground.card();
+        let archive = archive(ground);
+        let signed = ground.scratch.path().join("signed.jar");
+        let sign = |module: &Path, algorithm: &str| {
+            let mut jarsigner = key.tool("jarsigner", &key.configuration(ground, module));
+            run(jarsigner.args(["-sigalg", algorithm, "-signedjar"]).args([&signed, &archive]).arg(key.alias))
+        };
+        let module = key.module(ground);
+        let what = format!("jarsigner, {}", key.configuration);
+        ground.compare(&card, PROGRAM, &what, &module, |module| sign(module, "SHA256withRSA").success);
+        for algorithm in ["SHA256withRSA", "RSASSA-PSS"] {
+            let (ran, cost) = ground.with_inserted(&card, |_| sign(&module, algorithm));
+            ran.ok();
+            assert_eq!(cost.verifies, 1, "{algorithm}");
+            let said = verified(&signed).ok();
+            assert!(said.contains("jar verified"), "{said}");
+            assert!(said.contains(&format!("Signature algorithm: {algorithm}, 2048-bit key")), "{said}");
+        }
+        assert_eq!(card.tries(), (3, 5));
+    });
+}
+
+#[test]
+fn jarsigner_signs_with_the_authentication_key() {
+    jarsigner_signs("java::jarsigner_signs_with_the_authentication_key", &AUTH);
+}
+
+#[test]
+fn jarsigner_signs_with_the_signature_key() {
+    jarsigner_signs("java::jarsigner_signs_with_the_signature_key", &SIGN);
+}
+
+fn a_program_is_let_in(name: &str, version: Version) {
+    with_ground(name, |ground| {
+        let card = ground.card();
+        let server = Server::start(&ground.scratch, version, card.auth_ca());
+        let page = |module: &Path| {
+            let mut client = java("java");
+            client.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/Client.java")).arg(server.url());
+            client.arg(&server.authority).arg(AUTH.configuration(ground, module)).arg(PIN);
+            run(&mut client)
+        };
+        let auth = ground.installed.auth();
+        ground.compare(&card, PROGRAM, &format!("HttpsURLConnection, {version}"), &auth, |module| {
+            admitted_by(&page(module).stdout, version).is_some()
+        });
+        let (page, cost) = ground.with_inserted(&card, |_| page(&auth).ok());
+        assert_eq!(admitted_by(&page, version), Some("RSA-PSS"), "{page}\n{}", server.log());
+        assert_eq!(cost.verifies, 1);
+        assert_eq!(card.tries(), (3, 5));
+    });
+}
+
+#[test]
+fn an_https_client_is_let_in_at_tls_1_2() {
+    a_program_is_let_in("java::an_https_client_is_let_in_at_tls_1_2", Version::Tls12);
+}
+
+#[test]
+fn an_https_client_is_let_in_at_tls_1_3() {
+    a_program_is_let_in("java::an_https_client_is_let_in_at_tls_1_3", Version::Tls13);
+}
+
+#[test]
+fn a_wrong_pin_costs_one_try() {
+    with_ground("java::a_wrong_pin_costs_one_try", |ground| {
+        let card = ground.card();
+        let wrong = Key { secret: "9999", ..AUTH };
+        let (said, cost) = ground.with_inserted(&card, |_| {
+            run(wrong.tool("keytool", &ground.installed.conf(AUTH.configuration)).arg("-list")).refused()
+        });
+        assert!(said.contains("load failed"), "{said}");
+        assert_eq!(cost.verifies, 1);
+        assert_eq!(card.tries(), (2, 5));
+    });
+}
