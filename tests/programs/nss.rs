@@ -26,7 +26,7 @@ impl Database {
         }
         let what = if module == ground.installed.sign() { "sign" } else { "auth" };
         let database = Database(directory(what));
-        database.nss_sh(ground, what);
+        database.nss_sh(ground, what).ok();
         database
     }
 
@@ -39,8 +39,8 @@ impl Database {
     }
 
     /// Runs the installed `nss.sh` on it.
-    fn nss_sh(&self, ground: &Ground<'_>, what: &str) {
-        run(program("sh", "dash").arg(ground.installed.conf("nss.sh")).arg(what).arg(&self.0)).ok();
+    fn nss_sh(&self, ground: &Ground<'_>, what: &str) -> Ran {
+        run(nss_sh(ground).arg(what).arg(&self.0))
     }
 
     /// One of NSS's tools, which uses this database.
@@ -69,6 +69,12 @@ impl Database {
             .expect("the token is listed")
             .to_owned()
     }
+}
+
+fn nss_sh(ground: &Ground<'_>) -> Command {
+    let mut command = program("sh", "dash");
+    command.arg(ground.installed.conf("nss.sh"));
+    command
 }
 
 /// The trust flags that certutil lists beside the certificate with this label on a token. `u` is the user's own.
@@ -141,8 +147,25 @@ fn modutil_lists_the_card_and_nss_sh_takes_it_out_again() {
         let [database, _] = databases;
         let modules = || database.run("modutil", &["-list"], &[]).ok();
         assert!(modules().contains("My Number Card"));
-        database.nss_sh(ground, "undo");
+        database.nss_sh(ground, "undo").ok();
         assert!(!modules().contains("My Number Card"));
+    });
+}
+
+#[test]
+fn nss_sh_puts_the_signature_token_into_no_database_by_default_and_into_none_with_the_other() {
+    let name = "nss::nss_sh_puts_the_signature_token_into_no_database_by_default_and_into_none_with_the_other";
+    with_ground(name, |ground| {
+        let help = run(nss_sh(ground).arg("sign")).refused();
+        assert!(help.contains("sh nss.sh sign DIRECTORY"), "{help}");
+        let database = Database::with(ground, &ground.installed.auth());
+        let refused = database.nss_sh(ground, "sign").refused();
+        assert!(refused.contains("has the card already"), "{refused}");
+        // The default is the database of Chromium and others.
+        run(nss_sh(ground).arg("auth")).ok();
+        let home = PathBuf::from(std::env::var_os("HOME").expect("the test has its own"));
+        let modules = Database(home.join(".pki/nssdb")).run("modutil", &["-list"], &[]).ok();
+        assert!(modules.contains("libjpki_pkcs11-auth.so"), "{modules}");
     });
 }
 
