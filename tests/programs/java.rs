@@ -1,7 +1,9 @@
 //! Java 17's own provider SunPKCS11: keytool, jarsigner, and a program that gets a page over HTTPS.
 
 use crate::common::cards::{PASSWORD, PIN};
+use crate::common::rival::{self, ISD};
 use crate::common::{Ran, run};
+use crate::conversation::Conversation;
 use crate::ground::{Ground, opensc, program, with_ground};
 use crate::tls::{Server, Version, admitted_by};
 use std::path::{Path, PathBuf};
@@ -165,5 +167,46 @@ fn a_wrong_pin_costs_one_try() {
         assert!(said.contains("load failed"), "{said}");
         assert_eq!(cost.verifies, 1);
         assert_eq!(card.tries(), (2, 5));
+    });
+}
+
+/// `tests/clients/Signer.java`, with the key loaded.
+fn signer(ground: &Ground<'_>) -> Conversation {
+    let mut java = java("java");
+    java.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/Signer.java"));
+    let mut signer = Conversation::with(java.arg(ground.installed.conf(AUTH.configuration)).arg(PIN));
+    assert_eq!(signer.say("load"), "ok");
+    signer
+}
+
+#[test]
+fn a_program_goes_on_after_another_made_the_card_forget_its_login() {
+    with_ground("java::a_program_goes_on_after_another_made_the_card_forget_its_login", |ground| {
+        let card = ground.card();
+        let ((), cost) = ground.with_inserted(&card, |_| {
+            let mut signer = signer(ground);
+            assert_eq!(signer.say("sign"), "ok");
+            rival::once(0, &[ISD]);
+            assert_eq!(signer.say("sign"), "ok");
+        });
+        assert_eq!(cost.verifies, 2);
+        assert_eq!(card.tries(), (3, 5));
+    });
+}
+
+#[test]
+fn a_program_signs_again_with_its_key_store_loaded_again_after_the_card_was_out() {
+    with_ground("java::a_program_signs_again_with_its_key_store_loaded_again_after_the_card_was_out", |ground| {
+        let card = ground.card();
+        let inserted = ground.pcscd.insert(&card.file);
+        let mut signer = signer(ground);
+        assert_eq!(signer.say("sign"), "ok");
+        ground.pcscd.remove(inserted);
+        assert_eq!(signer.say("sign"), "Token has been removed");
+        let inserted = ground.pcscd.insert(&card.file);
+        assert_eq!(signer.say("load"), "ok");
+        assert_eq!(signer.say("sign"), "ok");
+        ground.pcscd.remove(inserted);
+        assert_eq!((card.cost().verifies, card.tries()), (2, (3, 5)));
     });
 }

@@ -7,6 +7,7 @@ mod common;
 mod debian13;
 mod display;
 mod firefox;
+mod conversation;
 mod gnutls;
 mod cryptoki;
 mod ground;

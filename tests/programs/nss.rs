@@ -3,12 +3,12 @@
 use crate::common::cards::{PASSWORD, PIN};
 use crate::common::rival::{self, ISD};
 use crate::common::{Ran, Scratch, eventually, run, tool};
+use crate::conversation::Conversation;
 use crate::ground::{Ground, opensc, program, with_ground};
 use crate::tls::{Server, Version, admitted_by};
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::Command;
 
 const PROGRAM: &str = "NSS tools";
 
@@ -258,50 +258,27 @@ fn cmsutil_signs_and_verifies() {
 }
 
 /// `tests/clients/nss.c`: a program that signs through NSS.
-struct Client {
-    child: Child,
-    stdin: ChildStdin,
-    stdout: BufReader<ChildStdout>,
-}
+struct Client(Conversation);
 
 impl Client {
     fn start(ground: &Ground<'_>, module: &Path) -> Client {
         let flags = run(Command::new(tool("pkg-config", "pkg-config")).args(["--cflags", "--libs", "nss"]));
         assert!(flags.success, "NSS's headers are missing: apt-get install libnss3-dev (or `make setup-clients`)");
-        let binary = ground.scratch.path().join("nss");
+        let client = ground.scratch.path().join("nss");
         run(Command::new(tool("gcc", "gcc"))
             .args(["-std=c11", "-Wall", "-Wextra", "-Werror", "-O1", "-g", "-o"])
-            .arg(&binary)
+            .arg(&client)
             .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/nss.c"))
             .args(flags.stdout.split_whitespace()))
         .ok();
-        let mut client = Command::new(binary);
-        let mut child = client
-            .arg(module)
-            .arg(PIN)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("it has been compiled");
-        let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
-        let (stdin, stdout) = (stdin.expect("it is piped"), BufReader::new(stdout.expect("it is piped")));
-        Client { child, stdin, stdout }
+        Client(Conversation::with(Command::new(client).arg(module).arg(PIN)))
     }
 
     /// Has it do something. It answers with what came of that, and how many times NSS has asked for the PIN so far.
     fn does(&mut self, what: &str) -> (String, u32) {
-        writeln!(self.stdin, "{what}").expect("it listens");
-        let mut answer = String::new();
-        self.stdout.read_line(&mut answer).expect("it can be heard");
-        let (outcome, prompts) = answer.trim_end().split_once(", prompts: ").expect("it has ended");
+        let answer = self.0.say(what);
+        let (outcome, prompts) = answer.split_once(", prompts: ").expect("it has not ended");
         (outcome.to_owned(), prompts.parse().expect("it is a number"))
-    }
-}
-
-impl Drop for Client {
-    fn drop(&mut self) {
-        // It ends with its input, too, and after a minute in any case.
-        self.child.kill().and_then(|()| self.child.wait()).ok();
     }
 }
 
