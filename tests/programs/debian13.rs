@@ -1,9 +1,7 @@
 //! Programs of Debian 13, in the system that `tests/programs/setup` unpacks, with this machine's pcscd and /tmp.
 
-use crate::common::tool;
-use crate::openssl::bounded;
+use crate::confined::in_namespaces;
 use std::env;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -27,11 +25,7 @@ exec unshare --root="$root" -- "$@"
 pub fn debian_13(program: &str) -> Command {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/programs/debian-13");
     assert!(root.join("done").is_file(), "{} is missing: tests/programs/setup", root.display());
-    let mut command = bounded(&tool("unshare", "util-linux"));
-    command.arg("--mount");
-    if !is_root() {
-        command.arg("--map-root-user");
-    }
+    let mut command = in_namespaces(&["--mount"]);
     command.args(["sh", "-c", INSIDE, "sh"]).args([root, env::temp_dir(), libpcsclite()]).arg(program);
     command
 }
@@ -42,8 +36,4 @@ fn libpcsclite() -> PathBuf {
         .into_iter()
         .find(|library| library.is_file())
         .expect("libpcsclite is missing: apt-get install libpcsclite1 (or `make setup`)")
-}
-
-fn is_root() -> bool {
-    Path::new("/proc/self").metadata().is_ok_and(|process| process.uid() == 0)
 }

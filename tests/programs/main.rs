@@ -4,6 +4,7 @@
 mod bounded;
 #[path = "../common/mod.rs"]
 mod common;
+mod confined;
 mod debian13;
 mod display;
 mod firefox;
@@ -20,6 +21,7 @@ mod pdf;
 mod pdfsig;
 mod load_path;
 mod pages;
+mod p11_kit;
 mod pkcs11_tool;
 mod pyhanko;
 mod python;

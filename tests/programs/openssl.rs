@@ -1,7 +1,8 @@
 //! What openssl(1) is asked to do with a card's key, whichever way it has to the card, and what is asked of the outcome.
 
 use crate::common::openssl::{Padding, PublicKey};
-use crate::common::{Ran, run, tool};
+use crate::common::{Ran, Scratch, run, tool};
+use crate::confined::bounded;
 use crate::ground::{Card, Ground, opensc};
 use crate::tls::{Server, Version};
 use std::path::{Path, PathBuf};
@@ -24,13 +25,6 @@ pub fn of_module(module: &Path, uri: &str) -> String {
     }
     uri.replace("pkcs11:id=%01", "pkcs11:token=JPKI%20%28User%20Authentication%20PIN%29;id=%01")
         .replace("pkcs11:id=%02", "pkcs11:token=JPKI%20%28Digital%20Signature%20PIN%29;id=%02")
-}
-
-/// `program`, ended after a minute.
-pub fn bounded(program: &Path) -> Command {
-    let mut command = Command::new(tool("timeout", "coreutils"));
-    command.args(["--kill-after", "5", "60"]).arg(program);
-    command
 }
 
 /// The system's openssl, without any configuration.
@@ -73,12 +67,7 @@ impl Way<'_> {
     /// Asserts that the last `dgst` signed with the key of this certificate, given as PEM.
     pub fn assert_dgst(&self, certificate: &str, padding: Padding) {
         let signature = std::fs::read(self.output()).expect("there is a signature");
-        PublicKey::of_certificate(&self.ground.scratch, self.der(certificate)).assert_signed(
-            "sha256",
-            padding,
-            CONTENT.as_bytes(),
-            &signature,
-        );
+        assert_signed(&self.ground.scratch, certificate, padding, CONTENT, &signature);
     }
 
     /// `openssl cms -sign` of a whole document, with more options.
@@ -149,16 +138,18 @@ impl Way<'_> {
     fn output(&self) -> PathBuf {
         self.ground.scratch.path().join("output")
     }
-
-    fn der(&self, certificate: &str) -> Vec<u8> {
-        let pem = self.ground.scratch.file("of-card.pem", certificate);
-        let der = self.ground.scratch.path().join("of-card.der");
-        run(plain_openssl().args(["x509", "-outform", "DER", "-in"]).args([&pem, Path::new("-out"), &der])).ok();
-        std::fs::read(der).expect("openssl has written it")
-    }
 }
 
 const CONTENT: &str = "practice makes perfect";
+
+/// Asserts that `signature` is one of `content`, hashed with SHA-256, by the key of this certificate, given as PEM.
+pub fn assert_signed(scratch: &Scratch, certificate: &str, padding: Padding, content: &str, signature: &[u8]) {
+    let pem = scratch.file("of-card.pem", certificate);
+    let der = scratch.path().join("of-card.der");
+    run(plain_openssl().args(["x509", "-outform", "DER", "-in"]).args([&pem, Path::new("-out"), &der])).ok();
+    let der = std::fs::read(der).expect("openssl has written it");
+    PublicKey::of_certificate(scratch, der).assert_signed("sha256", padding, content.as_bytes(), signature);
+}
 
 /// As people write it.
 pub fn name(version: Version) -> &'static str {

@@ -3,8 +3,9 @@
 use crate::common::cards::{PASSWORD, PIN};
 use crate::common::openssl::Padding;
 use crate::common::{Ran, run, tool};
+use crate::confined::bounded;
 use crate::ground::{Card, Ground, with_ground};
-use crate::openssl::{AUTH_KEY, SIGN_KEY, Way, assert_page, bounded, name, of_module, with_pin_in};
+use crate::openssl::{AUTH_KEY, SIGN_KEY, Way, assert_page, name, of_module, with_pin_in};
 use crate::terminal::on_a_terminal;
 use crate::tls::{Server, Version};
 use std::fs;
