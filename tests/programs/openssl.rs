@@ -131,6 +131,30 @@ impl Way<'_> {
         Server::start(&self.ground.scratch, version, card.auth_ca())
     }
 
+    /// OpenSSL likes PSS best in TLS 1.2, too, and does not ask the module for it. Runs `s_client` with a module that offers
+    /// none: in both versions as set up, and with the lines for such a card in `conf`.
+    pub fn s_client_without_pss(&self, card: &Card, conf: &Path, certificate: &str, key: &str) {
+        self.ground.pcscd.configure_module("pss = \"off\"\n");
+        let _inserted = self.ground.pcscd.insert(&card.file);
+        let auth = self.ground.installed.auth();
+        for version in [Version::Tls12, Version::Tls13] {
+            let server = self.server(card, version);
+            let page = self.s_client(&auth, &server, certificate, key);
+            assert!(!page.stdout.contains("Peer signature type"), "{}", page.stdout);
+        }
+        let text = std::fs::read_to_string(conf).expect("it is installed");
+        let own = self.ground.scratch.file("without-pss.cnf", text.replace("#ssl_conf = ", "ssl_conf = "));
+        let server = self.server(card, Version::Tls12);
+        let openssl = || {
+            let mut openssl = (self.openssl)();
+            openssl.env("OPENSSL_CONF", &own);
+            openssl
+        };
+        let page = Way { openssl: &openssl, ..*self }.s_client(&auth, &server, certificate, key).ok();
+        assert!(page.contains("New, TLSv1.2") && page.contains("Peer signature type: RSA\n"), "{page}");
+        assert_eq!(card.tries(), (3, 5));
+    }
+
     fn input(&self) -> PathBuf {
         self.ground.scratch.file("input", CONTENT)
     }

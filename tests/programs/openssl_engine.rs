@@ -135,6 +135,17 @@ fn s_client(way: &Way<'_>, version: Version) {
     assert_page(&way.s_client(&auth, &server, &certificate, &key).ok(), version);
 }
 
+#[test]
+fn a_card_without_pss_authenticates_in_tls_1_2_where_the_configuration_says_so() {
+    let test = "a_card_without_pss_authenticates_in_tls_1_2_where_the_configuration_says_so";
+    with_engine(test, |way| {
+        let card = way.ground.card();
+        let certificate = way.ground.scratch.file("auth.pem", card.auth_certificate()).display().to_string();
+        let conf = way.ground.installed.conf("openssl-engine.cnf");
+        way.s_client_without_pss(&card, &conf, &certificate, &auth_key(way.ground));
+    });
+}
+
 /// curl with the certificate and the key by URI.
 fn curl(way: &Way<'_>, module: &Path, server: &Server, key: &str) -> Command {
     let mut curl = bounded(&tool("curl", "curl"));
@@ -178,6 +189,23 @@ fn curl_asks_for_the_pin_on_the_terminal() {
         let shown = on_a_terminal(&curl, &[(PROMPT, PIN)]);
         assert!(shown.success, "{}", shown.text);
         assert_eq!(card.cost().verifies, 1);
+    });
+}
+
+#[test]
+fn a_password_is_asked_for_at_each_signature_where_the_configuration_says_so() {
+    let test = "a_password_is_asked_for_at_each_signature_where_the_configuration_says_so";
+    with_engine(test, |way| {
+        let card = way.ground.card();
+        way.ground.pcscd.configure_module("[sign]\nalways_authenticate = true\n");
+        let _inserted = way.ground.pcscd.insert(&card.file);
+        let key = with_pin_in(SIGN_KEY, &secret_file(way.ground, PASSWORD));
+        let dgst = way.dgst(&way.ground.installed.sign(), &key, Padding::Pkcs1);
+        let shown = on_a_terminal(&dgst, &[("Enter PKCS#11 key PIN for", PASSWORD)]);
+        assert!(shown.success && !shown.text.contains(PASSWORD), "{}", shown.text);
+        way.assert_dgst(card.sign_certificate(), Padding::Pkcs1);
+        // To log in, and to sign.
+        assert_eq!(card.cost().verifies, 2);
     });
 }
 

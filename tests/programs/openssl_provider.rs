@@ -140,6 +140,15 @@ fn s_client(way: &Way<'_>, version: Version) {
     assert_page(&way.s_client(&auth, &server, CERTIFICATE, &key).ok(), version);
 }
 
+#[test]
+fn a_card_without_pss_authenticates_in_tls_1_2_where_the_configuration_says_so() {
+    let test = "a_card_without_pss_authenticates_in_tls_1_2_where_the_configuration_says_so";
+    with_provider(test, |way| {
+        let card = way.ground.card();
+        way.s_client_without_pss(&card, &conf(way.ground), CERTIFICATE, &auth_key(way.ground));
+    });
+}
+
 /// curl loads the provider by itself, past the configuration, and takes the module's name from the environment only.
 #[test]
 fn curl_authenticates_by_uri_in_tls_1_3() {
