@@ -45,6 +45,12 @@ pub struct Server {
 impl Server {
     /// A server for `localhost` that speaks this version only, and admits whom the CA of this PEM certificate vouches for.
     pub fn start(scratch: &Scratch, version: Version, client_ca: &str) -> Server {
+        // All that OpenSSL knows, in its order.
+        Server::start_preferring(scratch, version, client_ca, None)
+    }
+
+    /// One that asks its clients for these signatures, the best liked first: `RSA-PSS+SHA256:RSA+SHA256`.
+    pub fn start_preferring(scratch: &Scratch, version: Version, client_ca: &str, signatures: Option<&str>) -> Server {
         let openssl = || Command::new(tool("openssl", "openssl"));
         let path = |name: &str| scratch.path().join(name);
         let (authority, key, certificate) = (path("server-ca.pem"), path("server.key"), path("server.pem"));
@@ -71,6 +77,7 @@ impl Server {
         let output = File::create(&log).expect("the scratch directory is ours");
         let child = openssl()
             .args(["s_server", "-accept", "127.0.0.1:0", "-naccept", "100", "-www", version.option()])
+            .args(signatures.map(|signatures| ["-client_sigalgs", signatures]).into_iter().flatten())
             .args(["-Verify", "3", "-verify_return_error", "-CAfile"])
             .args([&admitted, Path::new("-cert"), &certificate, Path::new("-key"), &key])
             .stdin(Stdio::null())
