@@ -131,8 +131,19 @@ impl Way<'_> {
         Server::start(&self.ground.scratch, version, card.auth_ca())
     }
 
-    /// OpenSSL likes PSS best in TLS 1.2, too, and does not ask the module for it. Runs `s_client` with a module that offers
-    /// none: in both versions as set up, and with the lines for such a card in `conf`.
+    /// The card makes PSS with SHA-256 only, and OpenSSL does not ask the module: it would take what the server likes best.
+    /// Runs `s_client` to a server that likes SHA-512.
+    pub fn s_client_to_a_server_that_prefers_sha512(&self, card: &Card, certificate: &str, key: &str) {
+        let _inserted = self.ground.pcscd.insert(&card.file);
+        for version in [Version::Tls12, Version::Tls13] {
+            let signatures = Some("RSA-PSS+SHA512:RSA-PSS+SHA256");
+            let server = Server::start_preferring(&self.ground.scratch, version, card.auth_ca(), signatures);
+            assert_page(&self.s_client(&self.ground.installed.auth(), &server, certificate, key).ok(), version);
+        }
+    }
+
+    /// The same, of PSS at all. Runs `s_client` with a module that offers none: in both versions as set up, and with the
+    /// lines for such a card in `conf`.
     pub fn s_client_without_pss(&self, card: &Card, conf: &Path, certificate: &str, key: &str) {
         self.ground.pcscd.configure_module("pss = \"off\"\n");
         let _inserted = self.ground.pcscd.insert(&card.file);
@@ -143,7 +154,10 @@ impl Way<'_> {
             assert!(!page.stdout.contains("Peer signature type"), "{}", page.stdout);
         }
         let text = std::fs::read_to_string(conf).expect("it is installed");
-        let own = self.ground.scratch.file("without-pss.cnf", text.replace("#ssl_conf = ", "ssl_conf = "));
+        let own = self
+            .ground
+            .scratch
+            .file("without-pss.cnf", text.replace("#MaxProtocol", "MaxProtocol").replace("#ClientSig", "ClientSig"));
         let server = self.server(card, Version::Tls12);
         let openssl = || {
             let mut openssl = (self.openssl)();

@@ -136,6 +136,15 @@ fn s_client(way: &Way<'_>, version: Version) {
 }
 
 #[test]
+fn s_client_signs_what_the_card_can_where_the_server_prefers_something_else() {
+    with_engine("s_client_signs_what_the_card_can_where_the_server_prefers_something_else", |way| {
+        let card = way.ground.card();
+        let certificate = way.ground.scratch.file("auth.pem", card.auth_certificate()).display().to_string();
+        way.s_client_to_a_server_that_prefers_sha512(&card, &certificate, &auth_key(way.ground));
+    });
+}
+
+#[test]
 fn a_card_without_pss_authenticates_in_tls_1_2_where_the_configuration_says_so() {
     let test = "a_card_without_pss_authenticates_in_tls_1_2_where_the_configuration_says_so";
     with_engine(test, |way| {

@@ -141,6 +141,14 @@ fn s_client(way: &Way<'_>, version: Version) {
 }
 
 #[test]
+fn s_client_signs_what_the_card_can_where_the_server_prefers_something_else() {
+    with_provider("s_client_signs_what_the_card_can_where_the_server_prefers_something_else", |way| {
+        let card = way.ground.card();
+        way.s_client_to_a_server_that_prefers_sha512(&card, CERTIFICATE, &auth_key(way.ground));
+    });
+}
+
+#[test]
 fn a_card_without_pss_authenticates_in_tls_1_2_where_the_configuration_says_so() {
     let test = "a_card_without_pss_authenticates_in_tls_1_2_where_the_configuration_says_so";
     with_provider(test, |way| {
