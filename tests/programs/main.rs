@@ -14,6 +14,7 @@ mod cryptoki;
 mod ground;
 mod java;
 mod nss;
+mod nginx;
 mod openssl;
 mod openssl_engine;
 mod openssl_provider;
