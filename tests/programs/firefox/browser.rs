@@ -1,5 +1,7 @@
 //! Firefox in a window, with a profile of its own, and what its user does with it.
 
+#![allow(clippy::print_stderr, reason = "what a test leaves behind is said where its failure is said")]
+
 use super::marionette::Marionette;
 use crate::common::{run, tool};
 use crate::display::{Display, Window, patiently};
@@ -97,7 +99,7 @@ pub struct Firefox<'a> {
 pub enum Seen {
     /// The text of a server's page.
     Page(String),
-    /// The text of Firefox's own page of what went wrong.
+    /// The address of Firefox's own page of what went wrong.
     Failure(String),
     /// The prompt for a PIN.
     Prompt(Window),
@@ -152,8 +154,14 @@ impl<'a> Firefox<'a> {
 
     /// Goes to a page, without waiting for it.
     pub fn open(&mut self, url: &str) {
-        self.marionette.call("Marionette:SetContext", json!({ "value": "content" }));
-        self.marionette.call("WebDriver:Navigate", json!({ "url": url }));
+        let prompted = || self.display.window(PROMPT).is_some();
+        for (command, parameters) in
+            [("Marionette:SetContext", json!({ "value": "content" })), ("WebDriver:Navigate", json!({ "url": url }))]
+        {
+            if let Some(Err(error)) = self.marionette.call_until(command, parameters, prompted) {
+                panic!("{command}: {error}");
+            }
+        }
     }
 
     /// Waits for the dialog that asks which certificate to send.
@@ -199,34 +207,33 @@ impl<'a> Firefox<'a> {
             if let Some(prompt) = self.prompt() {
                 return Some(Seen::Prompt(prompt));
             }
-            let script = "return [document.readyState, document.documentURI, document.body?.innerText ?? ''];";
             // While Firefox asks for a PIN, its network stands still, and with it Marionette.
-            let page = self.script("content", script)?.ok()?;
-            let text = |index: usize| page[index].as_str().unwrap_or_default().to_owned();
-            match (text(0).as_str(), text(1)) {
-                ("complete", at) if at == url => Some(Seen::Page(text(2))),
-                ("complete", at) if at.starts_with("about:neterror") && !text(2).is_empty() => {
-                    Some(Seen::Failure(text(2)))
-                }
-                _ => None,
+            let at = "const browser = gBrowser.selectedBrowser;
+                      return browser.webProgress.isLoadingDocument ? null : browser.documentURI?.spec;";
+            let at = self.script("chrome", at)?.ok()?.as_str()?.to_owned();
+            if at.starts_with("about:neterror") || at.starts_with("about:certerror") {
+                return Some(Seen::Failure(at));
             }
+            let page = (at == url).then(|| self.script("content", "return document.body.innerText;"))??.ok()?;
+            Some(Seen::Page(page.as_str()?.to_owned()))
         })
     }
 
-    /// Logs in to the server at `url`, with the PIN, where a prompt asks for it; the page.
+    /// Logs in to the server at `url`: types the PIN into the first prompt, if there is one, and closes any other. The
+    /// server's page.
     ///
     /// # Errors
-    /// Where there is another prompt after it, or none of the server's pages.
-    pub fn log_in(&mut self, url: &str, pin: &str) -> Result<String, Seen> {
+    /// The address of Firefox's own page of what went wrong.
+    pub fn log_in(&mut self, url: &str, pin: &str) -> Result<String, String> {
         self.open(url);
-        let mut seen = self.sees(url);
-        if let Seen::Prompt(prompt) = seen {
-            self.answer(&prompt, pin);
-            seen = self.sees(url);
-        }
-        match seen {
-            Seen::Page(page) => Ok(page),
-            other => Err(other),
+        let mut pin = Some(pin);
+        loop {
+            match (self.sees(url), pin.take()) {
+                (Seen::Page(page), _) => return Ok(page),
+                (Seen::Failure(reason), _) => return Err(reason),
+                (Seen::Prompt(prompt), Some(pin)) => self.answer(&prompt, pin),
+                (Seen::Prompt(prompt), None) => self.cancel(&prompt),
+            }
         }
     }
 
@@ -245,7 +252,7 @@ impl<'a> Firefox<'a> {
 
     /// The rows of "Your Certificates" in the Certificate Manager, opened by its button in the settings.
     pub fn certificates(&mut self) -> Vec<(String, String)> {
-        self.open("about:preferences#privacy");
+        self.open("about:preferences#connectionSecurity");
         patiently("the settings", || {
             let pressed = self.chrome(
                 "const control = gBrowser.contentDocument?.getElementById('setting-control-viewCertificatesButton');
