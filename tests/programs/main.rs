@@ -2,6 +2,7 @@
 //! set up as its user would do it, with what `make install` installs. `make test-clients` installs the programs first.
 
 mod bounded;
+mod chromium;
 #[path = "../common/mod.rs"]
 mod common;
 mod confined;

@@ -1,0 +1,169 @@
+//! Chromium in a window, with a profile of its own, and what its user does with it.
+
+#![allow(clippy::print_stderr, reason = "what a test leaves behind is said where its failure is said")]
+
+use super::devtools::{DevTools, Pipes};
+use crate::common::{run, tool};
+use crate::display::{Display, Window, patiently};
+use crate::ground::Ground;
+use serde_json::json;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+use std::{env, fs};
+
+/// The title of the PIN prompt.
+const PROMPT: &str = "^Unlock Security Device";
+const WINDOW: &str = "Chromium$";
+
+/// What makes a test's Chromium quiet, and lets root run it.
+const OPTIONS: [&str; 10] = [
+    "--no-sandbox",
+    "--test-type",
+    "--no-first-run",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--password-store=basic",
+    "--window-position=0,0",
+    "--window-size=1200,900",
+    "--remote-debugging-pipe",
+];
+
+/// Chromium, running.
+pub struct Chromium<'a> {
+    process: Child,
+    devtools: DevTools,
+    display: &'a Display,
+}
+
+/// What its user sees after a while.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Seen {
+    /// The text of a server's page.
+    Page(String),
+    /// The text of Chromium's own page of what went wrong.
+    Failure(String),
+    /// The prompt for a PIN.
+    Prompt(Window),
+}
+
+/// The user's NSS database: makes it with our module by the installed script, which has `module` in it instead, and has it
+/// trust the authority of this certificate for servers.
+pub fn set_up(ground: &Ground<'_>, module: &Path, authority: &Path) {
+    let home = PathBuf::from(env::var_os("HOME").expect("the test has a home"));
+    assert!(home.starts_with("/tmp"), "not a test's home: {}", home.display());
+    let database = home.join(".pki/nssdb");
+    if database.exists() {
+        fs::remove_dir_all(&database).expect("the scratch directory is ours");
+    }
+    let script = fs::read_to_string(ground.installed.conf("chromium-nssdb.sh")).expect("it is installed");
+    let (ours, theirs) = (ground.installed.auth().display().to_string(), module.display().to_string());
+    assert!(script.contains(&ours), "{script}");
+    run(Command::new("sh").arg(ground.scratch.file("chromium-nssdb.sh", script.replace(&ours, &theirs)))).ok();
+    run(Command::new(tool("certutil", "libnss3-tools"))
+        .args(["-d", &format!("sql:{}", database.display()), "-A", "-n", "Test server authority", "-t", "C,,", "-i"])
+        .arg(authority))
+    .ok();
+}
+
+impl<'a> Chromium<'a> {
+    pub fn start(ground: &Ground<'_>, display: &'a Display) -> Chromium<'a> {
+        let pipes = Pipes::new(&ground.scratch);
+        let profile = tempfile::tempdir_in(ground.scratch.path()).expect("the scratch directory is ours").keep();
+        let process = pipes
+            .command(display.command("/bin/sh"))
+            .arg(tool("chromium", "chromium"))
+            .args(OPTIONS)
+            .arg(format!("--user-data-dir={}", profile.display()))
+            .arg("about:blank")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("Chromium can be run");
+        let mut chromium = Chromium { process, devtools: DevTools::connect(&pipes), display };
+        patiently("Chromium has a window", || chromium.display.window(WINDOW));
+        chromium.devtools.call("Page.enable", json!({}));
+        chromium
+    }
+
+    /// Goes to a page, without waiting for it.
+    pub fn open(&mut self, url: &str) {
+        self.devtools.send("Page.navigate", json!({ "url": url }));
+    }
+
+    /// Takes the certificate that Chromium proposes: presses Return in its window, until the PIN is asked for.
+    pub fn confirm(&mut self, url: &str) -> Seen {
+        patiently("the choice of a certificate leads on", || {
+            if let Some(seen) = self.look(url) {
+                return Some(seen);
+            }
+            self.display.screenshot("chromium-choice");
+            self.display.type_into(&self.display.window(WINDOW)?, "", "Return");
+            None
+        })
+    }
+
+    /// Types a PIN into its prompt and presses Return.
+    pub fn answer(&mut self, prompt: &Window, pin: &str) {
+        self.display.type_into(prompt, pin, "Return");
+        patiently("the prompt closes", || (self.display.window(PROMPT).as_ref() != Some(prompt)).then_some(()));
+    }
+
+    /// Waits for the page at `url`, for a reason why there is none, or for a prompt.
+    pub fn sees(&mut self, url: &str) -> Seen {
+        patiently(url, || self.look(url))
+    }
+
+    fn look(&mut self, url: &str) -> Option<Seen> {
+        if let Some(prompt) = self.display.window(PROMPT) {
+            return Some(Seen::Prompt(prompt));
+        }
+        let script = "[document.readyState, document.URL, document.body?.innerText ?? '']";
+        let script = json!({ "expression": script, "returnByValue": true });
+        let page = self.devtools.call_within(Duration::from_millis(500), "Runtime.evaluate", script)?;
+        let page = &page["result"]["value"];
+        let text = page[2].as_str()?.to_owned();
+        match (page[0].as_str()?, page[1].as_str()?) {
+            ("complete", "chrome-error://chromewebdata/") if !text.is_empty() => Some(Seen::Failure(text)),
+            ("complete", at) if at == url => Some(Seen::Page(text)),
+            _ => None,
+        }
+    }
+
+    /// Logs in to the server at `url`: takes the certificate that is proposed and types the PIN into the prompt, where there
+    /// is one. The server's page, or what is there in its place.
+    pub fn log_in(&mut self, url: &str, pin: &str) -> Result<String, Seen> {
+        self.open(url);
+        let mut seen = self.confirm(url);
+        if let Seen::Prompt(prompt) = seen {
+            self.display.screenshot("chromium-prompt");
+            self.answer(&prompt, pin);
+            seen = self.sees(url);
+        }
+        match seen {
+            Seen::Page(page) => Ok(page),
+            other => Err(other),
+        }
+    }
+
+    /// Closes it as its menu does.
+    pub fn quit(mut self) {
+        while let Some(prompt) = self.display.window(PROMPT) {
+            self.display.type_into(&prompt, "", "Escape");
+            patiently("the prompt closes", || (self.display.window(PROMPT).as_ref() != Some(&prompt)).then_some(()));
+        }
+        self.devtools.send("Browser.close", json!({}));
+        patiently("Chromium ends", || self.process.try_wait().expect("it is our child"));
+    }
+}
+
+impl Drop for Chromium<'_> {
+    fn drop(&mut self) {
+        self.display.screenshot_of_failure();
+        if self.process.kill().and_then(|()| self.process.wait()).is_err() {
+            eprintln!("a Chromium stays behind");
+        }
+    }
+}
