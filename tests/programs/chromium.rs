@@ -5,9 +5,9 @@ mod devtools;
 
 use crate::common::cards::PIN;
 use crate::display::{Display, patiently};
-use crate::ground::with_ground;
+use crate::ground::{opensc, with_ground};
 use crate::tls::{Server, Version};
-use browser::{Chromium, Seen, set_up};
+use browser::{Chromium, Home, Seen};
 
 const PROGRAM: &str = "Chromium";
 
@@ -20,13 +20,18 @@ fn the_nss_database_loads_the_module_and_one_pin_does_for_tls_1_3_and_1_2() {
         let card = ground.card();
         let display = Display::start();
         let servers = [Version::Tls13, Version::Tls12].map(|v| Server::start(&ground.scratch, v, card.auth_ca()));
-        set_up(ground, &ground.installed.auth(), &servers[0].authority);
+        let home = Home::new(ground, "user", &ground.installed.auth(), &servers[0].authority);
         let ((), cost) = ground.with_inserted(&card, |_| {
-            let mut chromium = Chromium::start(ground, &display);
-            let page = chromium.log_in(&servers[0].url(), PIN).expect("the page over TLS 1.3");
+            let mut chromium = Chromium::start(ground, &display, &home);
+            chromium.open(&servers[0].url());
+            let seen = chromium.confirm(&servers[0].url(), Some("chromium-choice"));
+            let Seen::Prompt(prompt) = seen else { panic!("no prompt: {seen:?}") };
+            display.screenshot("chromium-prompt");
+            chromium.answer(&prompt, PIN);
+            let Seen::Page(page) = chromium.sees(&servers[0].url()) else { panic!("no page: {}", servers[0].log()) };
             display.screenshot("chromium-page");
             assert!(page.contains("New, TLSv1.3") && page.contains(PSS), "{page}");
-            let page = chromium.log_in(&servers[1].url(), "none is asked for").expect("the page over TLS 1.2");
+            let page = chromium.log_in(&servers[1].url(), &[]).expect("the page over TLS 1.2");
             // Chromium takes PKCS#1 v1.5 where it may.
             assert!(
                 page.contains("New, TLSv1.2") && page.lines().any(|line| line == "Peer signature type: RSA"),
@@ -46,10 +51,10 @@ fn the_plain_module_shows_it_the_authentication_token_only() {
         // It would admit the holder of either certificate.
         let both = format!("{}{}", card.auth_ca(), card.sign_ca());
         let (display, server) = (Display::start(), Server::start(&ground.scratch, Version::Tls13, &both));
-        set_up(ground, &ground.installed.both(), &server.authority);
+        let home = Home::new(ground, "user", &ground.installed.both(), &server.authority);
         let ((), cost) = ground.with_inserted(&card, |_| {
-            let mut chromium = Chromium::start(ground, &display);
-            let page = chromium.log_in(&server.url(), PIN).expect("the page, after one prompt");
+            let mut chromium = Chromium::start(ground, &display, &home);
+            let page = chromium.log_in(&server.url(), &[PIN]).expect("the page, after one prompt");
             assert!(page.contains("OU=PRACTICE for user authentication"), "{page}");
             chromium.quit();
         });
@@ -63,11 +68,11 @@ fn a_wrong_pin_is_asked_for_again_and_a_locked_one_ends_it() {
     with_ground("chromium::a_wrong_pin_is_asked_for_again_and_a_locked_one_ends_it", |ground| {
         let card = ground.card();
         let (display, server) = (Display::start(), Server::start(&ground.scratch, Version::Tls13, card.auth_ca()));
-        set_up(ground, &ground.installed.auth(), &server.authority);
+        let home = Home::new(ground, "user", &ground.installed.auth(), &server.authority);
         let ((), cost) = ground.with_inserted(&card, |_| {
-            let mut chromium = Chromium::start(ground, &display);
+            let mut chromium = Chromium::start(ground, &display, &home);
             chromium.open(&server.url());
-            let mut seen = chromium.confirm(&server.url());
+            let mut seen = chromium.confirm(&server.url(), None);
             // A PIN that the card has refused is not sent to it again, nor is one of the wrong form.
             for (pin, left) in [("9999", 2), ("9999", 2), ("12", 2), ("8888", 1), ("7777", 0)] {
                 let Seen::Prompt(prompt) = seen else { panic!("no prompt for {pin}: {seen:?}") };
@@ -76,7 +81,6 @@ fn a_wrong_pin_is_asked_for_again_and_a_locked_one_ends_it() {
                 assert_eq!(card.tries(), (left, 5), "after {pin}: {seen:?}");
                 display.screenshot(&format!("chromium-tries-{left}"));
             }
-            println!("{seen:?}");
             assert!(matches!(seen, Seen::Failure(_)), "{seen:?}");
             chromium.quit();
         });
@@ -90,18 +94,17 @@ fn a_card_pulled_and_put_back_logs_in_again() {
         let card = ground.card();
         let display = Display::start();
         let servers = [Version::Tls13, Version::Tls12].map(|v| Server::start(&ground.scratch, v, card.auth_ca()));
-        set_up(ground, &ground.installed.auth(), &servers[0].authority);
-        let mut chromium = Chromium::start(ground, &display);
+        let home = Home::new(ground, "user", &ground.installed.auth(), &servers[0].authority);
+        let mut chromium = Chromium::start(ground, &display, &home);
         let ((), first) = ground.with_inserted(&card, |_| {
-            chromium.log_in(&servers[0].url(), PIN).expect("the page");
+            chromium.log_in(&servers[0].url(), &[PIN]).expect("the page");
         });
-        let without = chromium.log_in(&servers[1].url(), "none is asked for");
-        println!("{without:?}");
-        assert!(without.is_err(), "{without:?}");
+        let without = chromium.log_in(&servers[1].url(), &[]);
+        assert!(matches!(without, Err(Seen::Failure(_))), "{without:?}");
         let ((), second) = ground.with_inserted(&card, |_| {
             patiently("the page after the card is put back", || {
                 chromium.open("about:blank");
-                chromium.log_in(&servers[1].url(), PIN).ok()
+                chromium.log_in(&servers[1].url(), &[PIN]).ok()
             });
             chromium.quit();
         });
@@ -117,15 +120,32 @@ fn logging_in_costs_less_than_with_opensc() {
         let display = Display::start();
         for (version, what) in [(Version::Tls12, "log in, TLS 1.2"), (Version::Tls13, "log in, TLS 1.3")] {
             let server = Server::start(&ground.scratch, version, card.auth_ca());
-            ground.compare(&card, PROGRAM, what, &ground.installed.auth(), |module| {
-                set_up(ground, module, &server.authority);
-                let mut chromium = Chromium::start(ground, &display);
-                let page = chromium.log_in(&server.url(), PIN);
-                println!("{} {:?}", module.display(), page.as_ref().err());
-                display.screenshot(&format!("x-{version:?}-{}", module.file_stem().unwrap().display()));
+            let ours = ground.installed.auth();
+            let home =
+                |name: &str, module| Home::new(ground, &format!("{name}-{version:?}"), module, &server.authority);
+            let (with_ours, with_theirs) = (home("ours", &ours), home("theirs", &opensc()));
+            ground.compare(&card, PROGRAM, what, &ours, |module| {
+                // With OpenSC's module it asks for the signature password as well, which OpenSC knows this is not.
+                let (home, pins) =
+                    if module == ours { (&with_ours, &[PIN][..]) } else { (&with_theirs, &[PIN; 6][..]) };
+                let mut chromium = Chromium::start(ground, &display, home);
+                let page = chromium.log_in(&server.url(), pins);
                 chromium.quit();
                 page.is_ok()
             });
         }
+    });
+}
+
+#[test]
+fn the_script_takes_the_module_out_again() {
+    with_ground("chromium::the_script_takes_the_module_out_again", |ground| {
+        let card = ground.card();
+        let server = Server::start(&ground.scratch, Version::Tls13, card.auth_ca());
+        let home = Home::new(ground, "user", &ground.installed.auth(), &server.authority);
+        let module = ground.installed.auth().display().to_string();
+        assert!(home.modules().contains(&module));
+        home.run(&ground.installed.conf("chromium-nssdb.sh"), &["--undo"]);
+        assert!(!home.modules().contains(&module));
     });
 }

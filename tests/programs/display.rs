@@ -68,6 +68,11 @@ impl Display {
         run(self.xdotool().args(["key", key])).ok();
     }
 
+    /// Clicks on the middle of the display.
+    pub fn click(&self) {
+        run(self.xdotool().args(["mousemove", "640", "512", "click", "1"])).ok();
+    }
+
     /// Keeps what is to be seen in `target/programs/screens`.
     pub fn screenshot(&self, name: &str) {
         let screens = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/programs/screens");

@@ -7,10 +7,10 @@ use crate::common::{run, tool};
 use crate::display::{Display, Window, patiently};
 use crate::ground::Ground;
 use serde_json::json;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
-use std::{env, fs};
 
 /// The title of the PIN prompt.
 const PROMPT: &str = "^Unlock Security Device";
@@ -48,27 +48,41 @@ pub enum Seen {
     Prompt(Window),
 }
 
-/// The user's NSS database: makes it with our module by the installed script, which has `module` in it instead, and has it
-/// trust the authority of this certificate for servers.
-pub fn set_up(ground: &Ground<'_>, module: &Path, authority: &Path) {
-    let home = PathBuf::from(env::var_os("HOME").expect("the test has a home"));
-    assert!(home.starts_with("/tmp"), "not a test's home: {}", home.display());
-    let database = home.join(".pki/nssdb");
-    if database.exists() {
-        fs::remove_dir_all(&database).expect("the scratch directory is ours");
+/// A user's home directory, whose NSS database has our module by the installed script.
+pub struct Home(PathBuf);
+
+impl Home {
+    /// A new one, with `module` in the script instead, that trusts the authority of this certificate for servers.
+    pub fn new(ground: &Ground<'_>, name: &str, module: &Path, authority: &Path) -> Home {
+        let home = Home(ground.scratch.path().join(name));
+        fs::create_dir(&home.0).expect("the scratch directory is ours");
+        let script = fs::read_to_string(ground.installed.conf("chromium-nssdb.sh")).expect("it is installed");
+        let (ours, theirs) = (ground.installed.auth().display().to_string(), module.display().to_string());
+        assert!(script.contains(&ours), "{script}");
+        home.run(&ground.scratch.file("chromium-nssdb.sh", script.replace(&ours, &theirs)), &[]);
+        let mut certutil = Command::new(tool("certutil", "libnss3-tools"));
+        certutil.args(["-A", "-n", "Test server authority", "-t", "C,,", "-d", &home.database(), "-i"]).arg(authority);
+        run(&mut certutil).ok();
+        home
     }
-    let script = fs::read_to_string(ground.installed.conf("chromium-nssdb.sh")).expect("it is installed");
-    let (ours, theirs) = (ground.installed.auth().display().to_string(), module.display().to_string());
-    assert!(script.contains(&ours), "{script}");
-    run(Command::new("sh").arg(ground.scratch.file("chromium-nssdb.sh", script.replace(&ours, &theirs)))).ok();
-    run(Command::new(tool("certutil", "libnss3-tools"))
-        .args(["-d", &format!("sql:{}", database.display()), "-A", "-n", "Test server authority", "-t", "C,,", "-i"])
-        .arg(authority))
-    .ok();
+
+    /// Runs the script for this user.
+    pub fn run(&self, script: &Path, arguments: &[&str]) {
+        run(Command::new("sh").arg(script).args(arguments).env("HOME", &self.0)).ok();
+    }
+
+    /// What modutil says of the modules in it.
+    pub fn modules(&self) -> String {
+        run(Command::new(tool("modutil", "libnss3-tools")).args(["-list", "-dbdir", &self.database()])).ok()
+    }
+
+    fn database(&self) -> String {
+        format!("sql:{}", self.0.join(".pki/nssdb").display())
+    }
 }
 
 impl<'a> Chromium<'a> {
-    pub fn start(ground: &Ground<'_>, display: &'a Display) -> Chromium<'a> {
+    pub fn start(ground: &Ground<'_>, display: &'a Display, home: &Home) -> Chromium<'a> {
         let pipes = Pipes::new(&ground.scratch);
         let profile = tempfile::tempdir_in(ground.scratch.path()).expect("the scratch directory is ours").keep();
         let process = pipes
@@ -77,6 +91,7 @@ impl<'a> Chromium<'a> {
             .args(OPTIONS)
             .arg(format!("--user-data-dir={}", profile.display()))
             .arg("about:blank")
+            .env("HOME", &home.0)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -84,7 +99,8 @@ impl<'a> Chromium<'a> {
             .expect("Chromium can be run");
         let mut chromium = Chromium { process, devtools: DevTools::connect(&pipes), display };
         patiently("Chromium has a window", || chromium.display.window(WINDOW));
-        chromium.devtools.call("Page.enable", json!({}));
+        // Into the page, where a Return too many does nothing; in the address bar it would end the loading of another.
+        display.click();
         chromium
     }
 
@@ -93,13 +109,16 @@ impl<'a> Chromium<'a> {
         self.devtools.send("Page.navigate", json!({ "url": url }));
     }
 
-    /// Takes the certificate that Chromium proposes: presses Return in its window, until the PIN is asked for.
-    pub fn confirm(&mut self, url: &str) -> Seen {
+    /// Takes the certificate that Chromium proposes: presses Return in its window, until the PIN is asked for. The dialog
+    /// can be seen on a screenshot only.
+    pub fn confirm(&mut self, url: &str, screenshot: Option<&str>) -> Seen {
         patiently("the choice of a certificate leads on", || {
             if let Some(seen) = self.look(url) {
                 return Some(seen);
             }
-            self.display.screenshot("chromium-choice");
+            if let Some(name) = screenshot {
+                self.display.screenshot(name);
+            }
             self.display.type_into(&self.display.window(WINDOW)?, "", "Return");
             None
         })
@@ -132,15 +151,21 @@ impl<'a> Chromium<'a> {
         }
     }
 
-    /// Logs in to the server at `url`: takes the certificate that is proposed and types the PIN into the prompt, where there
-    /// is one. The server's page, or what is there in its place.
-    pub fn log_in(&mut self, url: &str, pin: &str) -> Result<String, Seen> {
+    /// Logs in to the server at `url`: takes the certificate that is proposed, and types one of these PINs after the other
+    /// into the prompts, as long as there are any; an empty one closes the prompt. The server's page, or what is there in
+    /// its place.
+    pub fn log_in(&mut self, url: &str, pins: &[&str]) -> Result<String, Seen> {
         self.open(url);
-        let mut seen = self.confirm(url);
-        if let Seen::Prompt(prompt) = seen {
-            self.display.screenshot("chromium-prompt");
-            self.answer(&prompt, pin);
-            seen = self.sees(url);
+        let mut seen = self.confirm(url, None);
+        for pin in pins {
+            if let Seen::Prompt(prompt) = seen {
+                if pin.is_empty() {
+                    self.cancel(&prompt)
+                } else {
+                    self.answer(&prompt, pin)
+                }
+                seen = self.confirm(url, None);
+            }
         }
         match seen {
             Seen::Page(page) => Ok(page),
@@ -148,11 +173,15 @@ impl<'a> Chromium<'a> {
         }
     }
 
+    fn cancel(&mut self, prompt: &Window) {
+        self.display.type_into(prompt, "", "Escape");
+        patiently("the prompt closes", || (self.display.window(PROMPT).as_ref() != Some(prompt)).then_some(()));
+    }
+
     /// Closes it as its menu does.
     pub fn quit(mut self) {
         while let Some(prompt) = self.display.window(PROMPT) {
-            self.display.type_into(&prompt, "", "Escape");
-            patiently("the prompt closes", || (self.display.window(PROMPT).as_ref() != Some(&prompt)).then_some(()));
+            self.cancel(&prompt);
         }
         self.devtools.send("Browser.close", json!({}));
         patiently("Chromium ends", || self.process.try_wait().expect("it is our child"));
