@@ -97,7 +97,7 @@ impl<'a> Chromium<'a> {
             .stderr(Stdio::null())
             .spawn()
             .expect("Chromium can be run");
-        let mut chromium = Chromium { process, devtools: DevTools::connect(&pipes), display };
+        let chromium = Chromium { process, devtools: DevTools::connect(&pipes), display };
         patiently("Chromium has a window", || chromium.display.window(WINDOW));
         // Into the page, where a Return too many does nothing; in the address bar it would end the loading of another.
         display.click();
