@@ -250,7 +250,7 @@ impl<'a> Firefox<'a> {
         serde_json::from_value(tokens).expect("a list of labels")
     }
 
-    /// The rows of "Your Certificates" in the Certificate Manager, opened by its button in the settings.
+    /// The rows of "Your Certificates" in the Certificate Manager, opened by its button in the settings, once there are any.
     pub fn certificates(&mut self) -> Vec<(String, String)> {
         self.open("about:preferences#connectionSecurity");
         patiently("the settings", || {
@@ -269,7 +269,7 @@ impl<'a> Firefox<'a> {
                  const dialogs = [...gBrowser.contentDocument.querySelectorAll('browser')];
                  const dialog = dialogs.find(b => b.currentURI?.spec == uri)?.contentDocument;
                  const tree = dialog?.getElementById('user-tree');
-                 if (!tree?.view) return null;
+                 if (!tree?.view?.rowCount) return null;
                  dialog.getElementById('mine_tab').click();
                  const cell = (row, column) => tree.view.getCellText(row, tree.columns.getNamedColumn(column));
                  return [...Array(tree.view.rowCount).keys()].map(row => [cell(row, 'certcol'), cell(row, 'tokencol')]);",
