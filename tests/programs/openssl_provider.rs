@@ -7,7 +7,7 @@ use crate::debian13::debian_13;
 use crate::ground::{Card, Ground, with_ground};
 use crate::openssl::{AUTH_KEY, SIGN_KEY, Way, assert_page, name, of_module, with_pin_in};
 use crate::terminal::on_a_terminal;
-use crate::tls::Version;
+use crate::tls::{Server, Version};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -158,6 +158,16 @@ fn a_card_without_pss_authenticates_in_tls_1_2_where_the_configuration_says_so()
 }
 
 /// curl loads the provider by itself, past the configuration, and takes the module's name from the environment only.
+fn curl(module: &Path, server: &Server, key: &str) -> Command {
+    let mut curl = debian_13("curl");
+    curl.env("PKCS11_PROVIDER_MODULE", module);
+    curl.args(["--silent", "--show-error", "--fail", "--cacert"]).arg(&server.authority);
+    curl.args(["--engine", "pkcs11", "--cert-type", "PROV", "--key-type", "PROV"]);
+    curl.args(["--cert", &of_module(module, CERTIFICATE), "--key", &of_module(module, key)]);
+    curl.arg(server.url());
+    curl
+}
+
 #[test]
 fn curl_authenticates_by_uri_in_tls_1_3() {
     with_provider("curl_authenticates_by_uri_in_tls_1_3", |way| {
@@ -165,20 +175,28 @@ fn curl_authenticates_by_uri_in_tls_1_3() {
         let server = way.server(&card, Version::Tls13);
         let key = auth_key(way.ground);
         let auth = way.ground.installed.auth();
-        let curl = |module: &Path| {
-            let mut curl = debian_13("curl");
-            curl.env(way.module_variable, module);
-            curl.args(["--silent", "--show-error", "--fail", "--cacert"]).arg(&server.authority);
-            curl.args(["--engine", "pkcs11", "--cert-type", "PROV", "--key-type", "PROV"]);
-            curl.args(["--cert", &of_module(module, CERTIFICATE), "--key", &of_module(module, &key)]);
-            run(curl.arg(server.url()))
-        };
         way.ground.compare(&card, "curl 8.14, provider", "client certificate by URI, TLS 1.3", &auth, |module| {
-            curl(module).success
+            run(&mut curl(module, &server, &key)).success
         });
-        let (page, cost) = way.ground.with_inserted(&card, |_| curl(&auth).ok());
+        let (page, cost) = way.ground.with_inserted(&card, |_| run(&mut curl(&auth, &server, &key)).ok());
         assert_page(&page, Version::Tls13);
         assert_eq!(cost.verifies, 1);
+    });
+}
+
+#[test]
+fn curl_needs_to_be_told_what_the_card_can_sign_where_the_server_prefers_something_else() {
+    let test = "curl_needs_to_be_told_what_the_card_can_sign_where_the_server_prefers_something_else";
+    with_provider(test, |way| {
+        let card = way.ground.card();
+        let signatures = Some("RSA-PSS+SHA512:RSA-PSS+SHA256");
+        let server = Server::start_preferring(&way.ground.scratch, Version::Tls13, card.auth_ca(), signatures);
+        let _inserted = way.ground.pcscd.insert(&card.file);
+        let key = auth_key(way.ground);
+        let auth = way.ground.installed.auth();
+        run(&mut curl(&auth, &server, &key)).refused();
+        let told = ["--sigalgs", "rsa_pss_rsae_sha256:rsa_pkcs1_sha256:ecdsa_secp256r1_sha256"];
+        assert_page(&run(curl(&auth, &server, &key).args(told)).ok(), Version::Tls13);
     });
 }
 
