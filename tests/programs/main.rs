@@ -12,6 +12,7 @@ mod debian13;
 mod display;
 mod firefox;
 mod gnutls;
+mod database;
 mod ground;
 mod java;
 mod load_path;

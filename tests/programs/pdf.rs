@@ -3,6 +3,7 @@
 
 use crate::bounded::bounded;
 use crate::common::{Ran, Scratch, run, tool};
+use crate::database;
 use crate::ground::Card;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -55,22 +56,8 @@ pub fn pyhanko_on(scratch: &Scratch, card: &Card, signed: &Path, options: &[&str
 /// What pdfsig says of it, trusting the same. The certificate names no responder for it to ask; with `-no-ocsp` poppler
 /// 22.12 takes no certificate for good, whatever it is.
 pub fn pdfsig_on(scratch: &Scratch, card: &Card, signed: &Path) -> Ran {
-    let database = nss_database(scratch, "verifier", card);
+    let database = database::trusting(scratch, "verifier", card);
     run(bounded(tool("pdfsig", "poppler-utils")).arg("-nssdir").args([&database, signed]))
-}
-
-/// An NSS database without a password that trusts the card's signature CA.
-pub fn nss_database(scratch: &Scratch, name: &str, card: &Card) -> PathBuf {
-    let ca = scratch.file("sign-ca.pem", card.sign_ca());
-    let database = scratch.path().join(name);
-    if !database.is_dir() {
-        std::fs::create_dir(&database).expect("the scratch directory is ours");
-        let certutil = || bounded(tool("certutil", "libnss3-tools"));
-        let directory = format!("sql:{}", database.display());
-        run(certutil().args(["-N", "--empty-password", "-d", &directory])).ok();
-        run(certutil().args(["-A", "-d", &directory, "-n", "CA", "-t", "C,C,C", "-i"]).arg(ca)).ok();
-    }
-    database
 }
 
 /// Asserts that both take the signature for whole, over the whole document, and its certificate for one of the card's CA.

@@ -3,22 +3,13 @@
 use crate::bounded::bounded;
 use crate::common::cards::PASSWORD;
 use crate::common::{Ran, run, tool};
-use crate::ground::{Card, Ground, opensc, with_ground};
-use crate::pdf::{assert_signed, document, nss_database, pdfsig_on, tampered};
+use crate::database;
+use crate::ground::{Ground, opensc, with_ground};
+use crate::pdf::{assert_signed, document, pdfsig_on, tampered};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-/// A database that trusts the card's CA and knows this module.
-fn database(ground: &Ground<'_>, card: &Card, module: &Path) -> PathBuf {
-    let name = module.file_name().expect("it is a file").display().to_string();
-    let database = nss_database(&ground.scratch, &name, card);
-    run(bounded(tool("modutil", "libnss3-tools"))
-        .args(["-force", "-dbdir", &format!("sql:{}", database.display()), "-add", "JPKI", "-libfile"])
-        .arg(module))
-    .ok();
-    database
-}
-
-fn pdfsig(database: &Path, password: &str) -> std::process::Command {
+fn pdfsig(database: &Path, password: &str) -> Command {
     let mut command = bounded(tool("pdfsig", "poppler-utils"));
     command.arg("-nssdir").arg(database).args(["-nss-pwd", password]);
     command
@@ -46,7 +37,7 @@ fn ours(listed: &str) -> Option<&str> {
 fn a_signature_is_verified_by_pdfsig_and_pyhanko() {
     with_ground("pdfsig::a_signature_is_verified_by_pdfsig_and_pyhanko", |ground| {
         let card = ground.card();
-        let database = database(ground, &card, &ground.installed.sign());
+        let database = database::with_module(ground, &card, &ground.installed.sign());
         let (nickname, listing) = ground.with_inserted(&card, |_| {
             let listed = nicknames(&database, PASSWORD).ok();
             ours(&listed).unwrap_or_else(|| panic!("{listed}")).to_owned()
@@ -67,7 +58,7 @@ fn a_signature_is_verified_by_pdfsig_and_pyhanko() {
 fn a_wrong_password_costs_one_try() {
     with_ground("pdfsig::a_wrong_password_costs_one_try", |ground| {
         let card = ground.card();
-        let database = database(ground, &card, &ground.installed.sign());
+        let database = database::with_module(ground, &card, &ground.installed.sign());
         let (said, cost) = ground.with_inserted(&card, |_| nicknames(&database, "WRONG12").refused());
         assert!(said.contains("Password was not accepted"), "{said}");
         assert_eq!((cost.verifies, card.tries()), (1, (3, 4)));
@@ -79,7 +70,7 @@ fn a_wrong_password_costs_one_try() {
 fn with_both_tokens_it_gives_up_and_no_try_is_spent() {
     with_ground("pdfsig::with_both_tokens_it_gives_up_and_no_try_is_spent", |ground| {
         let card = ground.card();
-        let database = database(ground, &card, &ground.installed.both());
+        let database = database::with_module(ground, &card, &ground.installed.both());
         let (said, _) = ground.with_inserted(&card, |_| nicknames(&database, PASSWORD).refused());
         assert!(said.contains("Password was not accepted"), "{said}");
         assert_eq!(card.tries(), (3, 5));
@@ -91,7 +82,7 @@ fn signing_costs_less_than_with_opensc() {
     with_ground("pdfsig::signing_costs_less_than_with_opensc", |ground| {
         let card = ground.card();
         let sign_module = ground.installed.sign();
-        let databases = [&sign_module, &opensc()].map(|module| database(ground, &card, module));
+        let databases = [&sign_module, &opensc()].map(|module| database::with_module(ground, &card, module));
         ground.compare(&card, "pdfsig", "list, sign a PDF document", &sign_module, |module| {
             let database = &databases[usize::from(module != sign_module)];
             let listed = nicknames(database, PASSWORD).stdout;
