@@ -107,12 +107,21 @@ fn a_card_of_another_authority_does_not_log_in() {
     });
 }
 
+/// The line that the documentation has before `common-auth`, for which another stands here.
 #[test]
-fn without_a_card_nobody_logs_in() {
-    with_ground("pam::without_a_card_nobody_logs_in", |ground| {
+fn without_a_card_the_service_goes_on_to_what_comes_next() {
+    with_ground("pam::without_a_card_the_service_goes_on_to_what_comes_next", |ground| {
         let card = ground.card();
         let etc = etc(ground, &card, card.auth_certificate());
+        let service = |next: &str| {
+            let lines = format!("auth sufficient pam_pkcs11.so\nauth required {next}.so\n");
+            fs::write(etc.join("pam.d").join(SERVICE), lines).expect("it is ours");
+        };
+        service("pam_permit");
+        log_in(ground, &etc, PIN).ok();
+        service("pam_deny");
         log_in(ground, &etc, PIN).refused();
+        ground.with_inserted(&card, |_| log_in(ground, &etc, PIN).ok());
     });
 }
 

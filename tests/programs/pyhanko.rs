@@ -111,6 +111,18 @@ fn signing_costs_less_than_with_opensc() {
     });
 }
 
+/// pyHanko's salt for RSASSA-PSS is as long as the key allows, the card's as long as the hash.
+#[test]
+fn prefer_pss_is_refused_before_anything_is_signed() {
+    with_ground("pyhanko::prefer_pss_is_refused_before_anything_is_signed", |ground| {
+        let card = ground.card();
+        let conf = conf(ground).replace("    cert-id: 2\n", "    cert-id: 2\n    prefer-pss: true\n");
+        let (said, cost) = ground.with_inserted(&card, |_| sign(ground, &conf, &["--use-pades"], PASSWORD).0.refused());
+        assert!(said.contains("Generic processing error"), "{said}");
+        assert_eq!((cost.verifies, card.tries()), (1, (3, 5)));
+    });
+}
+
 /// With CKA_ALWAYS_AUTHENTICATE a second question is asked, and both reach the card.
 #[test]
 fn always_authenticate_asks_again_for_the_signature() {
