@@ -6,6 +6,7 @@ use crate::common::cards::PIN;
 use crate::common::{Ran, Scratch, run, tool};
 use crate::ground::{Card, Ground, with_ground};
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -42,7 +43,9 @@ fn fingerprint(scratch: &Scratch, certificate: &str) -> String {
 fn with_etc(etc: &Path, program: &Path) -> Command {
     let script = r#"mount --bind "$0/pam.d" /etc/pam.d && mount --bind "$0/pam_pkcs11" /etc/pam_pkcs11 && exec "$@""#;
     let mut command = bounded(tool("unshare", "util-linux"));
-    command.args(["--mount", "--map-root-user", "sh", "-c", script]).arg(etc).arg(program);
+    let is_root = fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
+    command.arg("--mount").args((!is_root).then_some("--map-root-user"));
+    command.args(["sh", "-c", script]).arg(etc).arg(program);
     command
 }
 
