@@ -12,6 +12,7 @@ mod nss;
 mod output;
 mod pin_change;
 mod secrets;
+mod setup;
 mod status;
 mod terminal;
 
@@ -48,6 +49,8 @@ enum Command {
     Status(Box<status::Arguments>),
     /// Look at everything from the PC/SC service to the programs that use the card, and say what to do. Changes nothing.
     Doctor(doctor::Arguments),
+    /// Set up a program to use the card, for you, or as root for everybody where it says so.
+    Setup(setup::Arguments),
     /// The card's secrets.
     #[command(subcommand)]
     Pin(Pin),
@@ -81,6 +84,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     match &arguments.command {
         Command::Status(arguments) => status::run(arguments, &configuration()?, language),
         Command::Doctor(arguments) => doctor::run(arguments, &configuration()?, language),
+        Command::Setup(arguments) => setup::run(arguments, &configuration()?, language),
         Command::Pin(Pin::Change(arguments)) => pin_change::run(arguments, &configuration()?, language),
         Command::Card(Card::New(arguments)) => card_new::run(arguments),
         Command::Card(Card::Insert(arguments)) => card_insert::run(arguments),

@@ -10,8 +10,12 @@ pub const BOTH: &str = "libjpki_pkcs11.so";
 pub const AUTH: &str = "libjpki_pkcs11-auth.so";
 /// Shows the signature token.
 pub const SIGN: &str = "libjpki_pkcs11-sign.so";
-/// All three.
+/// Shows the user's own authentication key and nothing else, for OpenSSH.
+pub const SSH: &str = "libjpki_pkcs11-ssh.so";
+/// Those that every installation has.
 pub const FILES: [&str; 3] = [BOTH, AUTH, SIGN];
+/// What the names of all begin and end with.
+const NAME: (&str, &str) = ("libjpki_pkcs11", ".so");
 
 /// The directories in which at least one of them lies, beginning with the one that belongs to this program.
 pub fn directories(machine: &Machine) -> Vec<PathBuf> {
@@ -33,8 +37,12 @@ pub fn directories(machine: &Machine) -> Vec<PathBuf> {
     found
 }
 
-/// Which tokens the module of this file name shows; `None` for another module.
-pub fn shows(path: &Path) -> Option<&'static str> {
-    let name = path.file_name()?.to_str()?;
-    FILES.into_iter().find(|file| *file == name)
+/// The module's files in `directory`.
+pub fn in_directory(directory: &Path) -> Vec<PathBuf> {
+    entries(directory).into_iter().filter(|path| path.is_file() && own_name(path).is_some()).collect()
+}
+
+/// The file's name, if it is one of the module's; what the module shows depends on it.
+pub fn own_name(path: &Path) -> Option<&str> {
+    path.file_name()?.to_str().filter(|name| name.starts_with(NAME.0) && name.ends_with(NAME.1))
 }

@@ -28,10 +28,10 @@ pub fn examine(machine: &Machine, config: &Config, card: bool, findings: &mut Ve
     };
     let mut found = Vec::new();
     for directory in &directories {
-        let files: Vec<_> = FILES.iter().map(|file| directory.join(file)).filter(|path| path.is_file()).collect();
+        let files = modules::in_directory(directory);
         findings.extend(files.iter().map(|path| one(path, config, card)));
-        if files.len() < FILES.len() {
-            let missing: Vec<_> = FILES.into_iter().filter(|file| !directory.join(file).is_file()).collect();
+        let missing: Vec<_> = FILES.into_iter().filter(|file| !directory.join(file).is_file()).collect();
+        if !missing.is_empty() {
             let what = format!("{}: {} is missing", shown(directory), missing.join(", "));
             findings.push(Finding::note(Step::Module, "module-incomplete", what).next("sudo make install"));
         }

@@ -47,7 +47,7 @@ impl Program {
             Program::Firefox => (&["firefox", "firefox-esr"], Some("firefox")),
             Program::Thunderbird => (&[], None),
             Program::Chromium => (&["chromium", "chromium-browser", "google-chrome"], Some("chromium")),
-            Program::Ssh => (&["ssh"], Some("ssh")),
+            Program::Ssh => (&["ssh"], Some("ssh --host SERVER")),
             Program::OpenSsl => (&["openssl"], Some("openssl")),
             Program::P11Kit => (&["p11-kit"], Some("p11-kit")),
             Program::Java => (&["java"], Some("java")),
@@ -73,7 +73,7 @@ pub fn examine(machine: &Machine, installed: &[PathBuf], findings: &mut Vec<Find
     let mentions = mentions(machine);
     for program in Program::ALL {
         let all = || mentions.iter().filter(|mention| mention.program == program);
-        let ours: Vec<_> = all().filter(|mention| modules::shows(&mention.module).is_some()).collect();
+        let ours: Vec<_> = all().filter(|mention| modules::own_name(&mention.module).is_some()).collect();
         findings.extend(ours.iter().map(|mention| judge(mention)));
         let (commands, setup) = program.commands();
         if ours.is_empty()
@@ -104,7 +104,7 @@ fn judge(mention: &Mention) -> Finding {
         return Finding::problem(Step::Program, "module-missing", format!("{what}, which is not there"))
             .next(format!("Install the module (sudo make install), or take it out of that file; then: {again}"));
     }
-    match modules::shows(module) {
+    match modules::own_name(module) {
         Some(modules::SIGN) if program.meets_servers() => {
             Finding::problem(Step::Program, "module-for-signing", format!("{what}, the signature token's module")).next(
                 format!(
@@ -182,7 +182,7 @@ fn mentions(machine: &Machine) -> Vec<Mention> {
     let openssl_of_all = [machine.system("/etc/ssl/openssl.cnf")];
     for file in openssl.into_iter().chain(openssl_of_all).chain(own("openssl-").cloned()) {
         // Once, if OPENSSL_CONF names one of those that stand here anyway.
-        let keys = ["pkcs11-module-path", "MODULE_PATH"];
+        let keys = ["pkcs11-module-path", "MODULE_PATH", "PKCS11_MODULE_PATH"];
         add(
             Program::OpenSsl,
             &file,
@@ -367,7 +367,7 @@ mod tests {
         let mut findings = Vec::new();
         examine(&machine, &[root.path().join(AUTH)], &mut findings);
         let found: Vec<_> = findings.iter().map(|finding| (finding.code, finding.next.as_deref())).collect();
-        assert_eq!(found, [("program-not-set-up", Some("jpki setup ssh"))]);
+        assert_eq!(found, [("program-not-set-up", Some("jpki setup ssh --host SERVER"))]);
     }
 
     #[test]

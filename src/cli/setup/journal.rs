@@ -1,0 +1,228 @@
+//! What was written for a program, and what was there before: a file in the state directory, private, since what was there
+//! may be. Saved before each change, so that no change is ever without its way back.
+
+use super::edit::{Edit, Part, Step, Undo, Written};
+use super::failed;
+use crate::cli::{Exit, Failure, Result, shown};
+use crate::sys;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::fs::{self, DirBuilder, OpenOptions, Permissions};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+/// What was written for one program.
+pub struct Journal {
+    file: PathBuf,
+    records: Vec<Record>,
+}
+
+/// One change.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+enum Record {
+    /// A text was written.
+    Text {
+        file: PathBuf,
+        /// What the file held; nothing if there was none.
+        before: Option<String>,
+        /// What was added, or all of it.
+        ours: String,
+    },
+    /// A file was made by another program at our request.
+    Made { file: PathBuf, sha256: String },
+    /// A directory was made.
+    Directory { path: PathBuf },
+}
+
+impl Journal {
+    /// The journal of `program`.
+    ///
+    /// # Errors
+    /// It cannot be read, or is damaged: then nothing may be changed, or what was there would be lost.
+    pub fn open(state: &Path, program: &str) -> io::Result<Journal> {
+        let directory = state.join("setup");
+        sys::make_private(state).and_then(|()| sys::make_private(&directory))?;
+        let file = directory.join(format!("{program}.json"));
+        let records = match fs::read(&file) {
+            Ok(text) => serde_json::from_slice(&text)
+                .map_err(|error| io::Error::other(format!("{} is damaged: {error}", file.display())))?,
+            Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(error),
+        };
+        Ok(Journal { file, records })
+    }
+
+    /// Carries out `edit`, and says what was done.
+    ///
+    /// # Errors
+    /// [`Exit::Failed`] where somebody else's text is in the way, or the file cannot be written.
+    pub fn apply(&mut self, edit: &Edit, dry_run: bool) -> Result<Vec<String>> {
+        let name = shown(&edit.file);
+        let now = read(&edit.file)?;
+        let written = self.written(&edit.file);
+        let step = edit.part.step(now.as_deref(), written.as_ref());
+        let (text, ours, before) = match step {
+            Step::Keep => return Ok(vec![format!("{name}: as it should be already")]),
+            Step::Refuse => {
+                let Part::Whole(wanted) = &edit.part else { return Ok(Vec::new()) };
+                return Err(Failure::new(
+                    Exit::Failed,
+                    format!("{name} is there and is not ours; it is left as it is"),
+                )
+                .next(format!("Put this into it yourself, or move it away:\n{wanted}")));
+            }
+            Step::Write { text, ours, before } => (text, ours, before),
+        };
+        let verb = |done: &str, would: &str| if dry_run { format!("would {would}") } else { done.to_owned() };
+        let verb = if now.is_some() && !matches!(edit.part, Part::Whole(_)) {
+            verb("added to", "add to")
+        } else {
+            verb("wrote", "write")
+        };
+        let mut said = vec![format!("{verb} {name}")];
+        if dry_run {
+            said.extend(ours.trim_matches('\n').lines().map(|line| format!("  | {line}").trim_end().to_owned()));
+            return Ok(said);
+        }
+        self.make_directories(edit.file.parent().unwrap_or(Path::new("/")), edit.mode)?;
+        self.records.retain(|record| !matches!(record, Record::Text { file, .. } if *file == edit.file));
+        self.records.push(Record::Text { file: edit.file.clone(), before, ours });
+        self.save()?;
+        write(&edit.file, &text, edit.mode).map_err(|error| unwritten(&edit.file, &error))?;
+        Ok(said)
+    }
+
+    /// Makes `directory`, and remembers which ones were missing.
+    pub fn make_directories(&mut self, directory: &Path, mode: u32) -> Result<()> {
+        let missing: Vec<_> = directory.ancestors().take_while(|path| !path.exists()).map(Path::to_owned).collect();
+        for path in missing.into_iter().rev() {
+            self.records.push(Record::Directory { path: path.clone() });
+            self.save()?;
+            // Whoever may read the file may enter.
+            let mode = mode | (mode & 0o444) >> 2;
+            DirBuilder::new().mode(mode).create(&path).map_err(|error| unwritten(&path, &error))?;
+        }
+        Ok(())
+    }
+
+    /// Remembers a file that another program has made for us.
+    pub fn made(&mut self, file: &Path) -> Result<()> {
+        let sha256 = digest(file).map_err(|error| unwritten(file, &error))?;
+        self.records.push(Record::Made { file: file.to_owned(), sha256 });
+        self.save()
+    }
+
+    /// Takes out everything that was written, the last thing first, and says what was done.
+    ///
+    /// # Errors
+    /// [`Exit::Failed`] where a file cannot be written; what was undone until then is remembered as undone.
+    pub fn undo(&mut self, dry_run: bool) -> Result<Vec<String>> {
+        let mut said = Vec::new();
+        let would = if dry_run { "would " } else { "" };
+        let count = self.records.len();
+        for index in (0..count).rev() {
+            let Some(record) = self.records.get(index) else { break };
+            match record {
+                Record::Text { file, before, ours } => {
+                    let now = read(file)?;
+                    let written = Written { before: before.as_deref(), ours };
+                    let name = shown(file);
+                    let undo = written.undo(now.as_deref());
+                    said.push(match &undo {
+                        Undo::Leave if now.is_none() => format!("{name}: is not there any more"),
+                        Undo::Leave => format!("{name}: nothing of ours is in it as it was written; left as it is"),
+                        Undo::Restore(_) => format!("{would}restore {name}"),
+                        Undo::Remove => format!("{would}remove {name}"),
+                        Undo::TakeOut(_) => format!("{would}take our lines out of {name}, which was changed since"),
+                    });
+                    let done = match undo {
+                        _ if dry_run => Ok(()),
+                        Undo::Leave => Ok(()),
+                        Undo::Restore(text) | Undo::TakeOut(text) => write(file, &text, 0o600),
+                        Undo::Remove => fs::remove_file(file),
+                    };
+                    done.map_err(|error| unwritten(file, &error))?;
+                }
+                Record::Made { file, sha256 } => {
+                    if digest(file).is_ok_and(|now| now == *sha256) {
+                        said.push(format!("{would}remove {}", shown(file)));
+                        if !dry_run {
+                            fs::remove_file(file).map_err(|error| unwritten(file, &error))?;
+                        }
+                    } else if file.exists() {
+                        said.push(format!("{}: used since; left as it is", shown(file)));
+                    }
+                }
+                // One that is in use by now stays.
+                Record::Directory { path } if !dry_run => drop(fs::remove_dir(path)),
+                Record::Directory { .. } => {}
+            }
+            if !dry_run {
+                self.records.truncate(index);
+                self.save()?;
+            }
+        }
+        Ok(said)
+    }
+
+    fn written(&self, wanted: &Path) -> Option<Written<'_>> {
+        self.records.iter().rev().find_map(|record| match record {
+            Record::Text { file, before, ours } if file == wanted => Some(Written { before: before.as_deref(), ours }),
+            _ => None,
+        })
+    }
+
+    fn save(&self) -> Result<()> {
+        if self.records.is_empty() {
+            return match fs::remove_file(&self.file) {
+                Err(error) if error.kind() != ErrorKind::NotFound => Err(failed(&error)),
+                _ => Ok(()),
+            };
+        }
+        let text = serde_json::to_string_pretty(&self.records).map_err(|error| failed(&error.into()))?;
+        write(&self.file, &text, 0o600).map_err(|error| unwritten(&self.file, &error))
+    }
+}
+
+/// The file's text; `None` if there is none.
+fn read(file: &Path) -> Result<Option<String>> {
+    match fs::read(file).map(String::from_utf8) {
+        Ok(Ok(text)) => Ok(Some(text)),
+        Ok(Err(_)) => {
+            Err(Failure::new(Exit::Failed, format!("{} is not UTF-8 text; it is left as it is", shown(file))))
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(unwritten(file, &error)),
+    }
+}
+
+/// Writes beside the file and renames, so that nobody ever reads half of it. A link is followed: people keep such files
+/// elsewhere. The rights of a file that is there stay.
+fn write(file: &Path, text: &str, mode: u32) -> io::Result<()> {
+    let file = file.canonicalize().unwrap_or_else(|_| file.to_owned());
+    let temporary = file.with_extension(format!("{}.jpki", std::process::id()));
+    let written = (|| {
+        let mut open = OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
+        if let Ok(there) = fs::metadata(&file) {
+            open.set_permissions(Permissions::from_mode(there.permissions().mode()))?;
+        }
+        open.write_all(text.as_bytes())?;
+        open.sync_all()?;
+        fs::rename(&temporary, &file)
+    })();
+    if written.is_err() {
+        // The error that matters is the one returned.
+        let _ = fs::remove_file(&temporary);
+    }
+    written
+}
+
+fn digest(file: &Path) -> io::Result<String> {
+    Ok(Sha256::digest(fs::read(file)?).iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn unwritten(file: &Path, error: &io::Error) -> Failure {
+    Failure::new(Exit::Failed, format!("{}: {error}", shown(file)))
+}

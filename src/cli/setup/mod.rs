@@ -1,0 +1,146 @@
+//! `jpki setup`: writes for one program what its file in `pkcs11-conf` says, keeps what was there, and takes it out again.
+
+mod edit;
+mod journal;
+mod recipes;
+
+use super::machine::Machine;
+use super::{Exit, Failure, Result, modules, nss, output, shown};
+use crate::config::Config;
+use crate::sys;
+use crate::words::Language;
+use clap::ValueEnum;
+use journal::Journal;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// What `jpki setup` is asked.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// The program.
+    #[arg(value_enum)]
+    program: Program,
+    /// Take out what was written, and restore what was there.
+    #[arg(long)]
+    undo: bool,
+    /// Only say what would be written.
+    #[arg(long)]
+    dry_run: bool,
+    /// The directory in which the module's files lie; that of this installation if not given.
+    #[arg(long, value_name = "DIRECTORY", conflicts_with = "undo")]
+    module_dir: Option<PathBuf>,
+    /// For ssh: a server to log in to with the card, as `Host` in ~/.ssh/config has it. May be given several times.
+    #[arg(long, value_name = "NAME", conflicts_with = "undo", value_parser = recipes::host)]
+    host: Vec<String>,
+}
+
+/// A program that can be set up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Program {
+    /// Firefox: as root for everybody, by a policy; else in each of your profiles.
+    Firefox,
+    /// Chromium, and what else uses ~/.pki/nssdb.
+    Chromium,
+    /// OpenSSH, for the servers that --host names.
+    Ssh,
+    /// OpenSSL, by its provider or its engine.
+    Openssl,
+    /// Java's SunPKCS11.
+    Java,
+    /// Every program that uses p11-kit.
+    P11Kit,
+}
+
+impl Program {
+    /// The name on the command line.
+    fn name(self) -> &'static str {
+        match self {
+            Program::Firefox => "firefox",
+            Program::Chromium => "chromium",
+            Program::Ssh => "ssh",
+            Program::Openssl => "openssl",
+            Program::Java => "java",
+            Program::P11Kit => "p11-kit",
+        }
+    }
+}
+
+/// Runs `jpki setup`.
+pub fn run(arguments: &Arguments, config: &Config, language: Language) -> Result<()> {
+    let program = arguments.program;
+    let state = config.state_dir.as_deref().ok_or_else(|| {
+        Failure::new(Exit::Failed, "there is no place to keep what was there before")
+            .next("Your home directory must belong to you. With sudo, say: sudo -H jpki setup …")
+    })?;
+    let mut journal = Journal::open(state, program.name()).map_err(|error| failed(&error))?;
+    if arguments.undo {
+        let said = journal.undo(arguments.dry_run)?;
+        return output::lines(if said.is_empty() { vec!["There is nothing to undo.".to_owned()] } else { said });
+    }
+    let machine = Machine::of_process();
+    let directory = module_directory(arguments, &machine)?;
+    let privileged = sys::effective_user() == Some(0);
+    let recipe = recipes::of(program, &machine, &directory, &arguments.host, privileged, language)?;
+    let mut lines = Vec::new();
+    if let Some(database) = &recipe.database {
+        lines.push(make_database(database, &machine, &mut journal, arguments.dry_run)?);
+    }
+    for edit in &recipe.edits {
+        lines.extend(journal.apply(edit, arguments.dry_run)?);
+    }
+    if !arguments.dry_run {
+        lines.extend(recipe.afterwards);
+        lines.push(format!("jpki setup {} --undo takes it out again.", program.name()));
+    }
+    output::lines(lines)
+}
+
+/// Has NSS's certutil make an empty database, as Chromium would at its first start.
+fn make_database(directory: &Path, machine: &Machine, journal: &mut Journal, dry_run: bool) -> Result<String> {
+    if dry_run {
+        return Ok(format!("would make an NSS database in {}", shown(directory)));
+    }
+    let next = "Start Chromium once and close it; or: sudo apt install libnss3-tools";
+    let none = || Failure::new(Exit::Failed, format!("there is no NSS database in {}", shown(directory))).next(next);
+    let certutil = machine.program("certutil").ok_or_else(none)?;
+    journal.make_directories(directory, 0o700)?;
+    let made = Command::new(certutil)
+        .arg("-N")
+        .arg("-d")
+        .arg(format!("sql:{}", directory.display()))
+        .arg("--empty-password")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    if !made.is_ok_and(|status| status.success()) {
+        return Err(none());
+    }
+    for file in ["cert9.db", "key4.db", nss::FILE] {
+        journal.made(&directory.join(file))?;
+    }
+    Ok(format!("made an NSS database in {}", shown(directory)))
+}
+
+/// Where the module's files lie: as text, since it goes into text.
+fn module_directory(arguments: &Arguments, machine: &Machine) -> Result<String> {
+    let directory = match &arguments.module_dir {
+        Some(directory) => std::path::absolute(directory)?,
+        None => modules::directories(machine).into_iter().next().ok_or_else(|| {
+            Failure::new(Exit::Failed, "the module is not installed")
+                .next("In the source: make build && sudo make install. Or say where it is, with --module-dir.")
+        })?,
+    };
+    if !directory.join(modules::AUTH).is_file() {
+        return Err(Failure::new(Exit::Failed, format!("{} is not in {}", modules::AUTH, shown(&directory)))
+            .next("In the source: make build && sudo make install"));
+    }
+    let plain = |text: &&str| !text.chars().any(|c| c.is_control() || matches!(c, '"' | '\\' | '\'' | '#'));
+    directory.to_str().filter(plain).map(str::to_owned).ok_or_else(|| {
+        Failure::new(Exit::Failed, format!("{} has characters that configuration files cannot hold", shown(&directory)))
+    })
+}
+
+fn failed(error: &std::io::Error) -> Failure {
+    Failure::new(Exit::Failed, error.to_string())
+}

@@ -1,0 +1,287 @@
+//! `jpki setup` in a home directory of the test's own: that the programs themselves read what it writes, that a second time
+//! changes nothing, and that `--undo` restores every byte.
+
+mod common;
+
+use common::{Modules, Ran, Scratch, run, tool};
+use std::collections::BTreeMap;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A person with a home directory, who is nobody: setting up for everybody is root's.
+struct Home {
+    scratch: Scratch,
+    modules: PathBuf,
+}
+
+/// What is in a directory: each file's rights and contents, by name.
+type Contents = BTreeMap<PathBuf, (u32, Vec<u8>)>;
+
+impl Home {
+    fn new() -> Home {
+        let scratch = Scratch::new();
+        fs::set_permissions(scratch.path(), Permissions::from_mode(0o755)).unwrap();
+        let modules = scratch.path().join("lib");
+        fs::create_dir_all(scratch.path().join("home")).unwrap();
+        fs::create_dir(&modules).unwrap();
+        let built = Modules::in_dir(&scratch);
+        for module in [built.both, built.auth, built.sign] {
+            fs::rename(&module, modules.join(module.file_name().unwrap())).unwrap();
+        }
+        fs::copy(env!("CARGO_BIN_EXE_jpki"), scratch.path().join("jpki")).unwrap();
+        let home = Home { scratch, modules };
+        home.give_to_nobody();
+        home
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.scratch.path().join("home").join(name)
+    }
+
+    fn auth(&self) -> PathBuf {
+        self.modules.join("libjpki_pkcs11-auth.so")
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+        self.give_to_nobody();
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+
+    fn give_to_nobody(&self) {
+        if !is_root() {
+            return;
+        }
+        run(Command::new("chown").args(["-R", "65534:65534"]).arg(self.scratch.path().join("home"))).ok();
+    }
+
+    /// A program that this person runs.
+    fn program(&self, program: impl AsRef<Path>) -> Command {
+        let mut command = Command::new(program.as_ref());
+        if is_root() {
+            command = Command::new(tool("setpriv", "util-linux"));
+            command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(program.as_ref());
+        }
+        command.env_clear();
+        command.env("HOME", self.path("")).env("PATH", "/usr/bin:/bin").current_dir(self.path(""));
+        command
+    }
+
+    fn jpki(&self, arguments: &[&str]) -> Ran {
+        run(self.program(self.scratch.path().join("jpki")).args(arguments))
+    }
+
+    fn setup(&self, arguments: &[&str]) -> Ran {
+        let modules = self.modules.to_str().unwrap();
+        self.jpki(&[&["setup"], arguments, &["--module-dir", modules]].concat())
+    }
+
+    fn undo(&self, program: &str) -> String {
+        self.jpki(&["setup", program, "--undo"]).ok()
+    }
+
+    /// Everything but our own notes and caches.
+    fn contents(&self) -> Contents {
+        let mut contents = Contents::new();
+        let mut directories = vec![self.path("")];
+        while let Some(directory) = directories.pop() {
+            for entry in fs::read_dir(directory).unwrap() {
+                let path = entry.unwrap().path();
+                // Ours, and what the programs themselves keep.
+                if path.ends_with(".local") || path.ends_with(".cache") {
+                    continue;
+                }
+                let mode = fs::metadata(&path).unwrap().permissions().mode();
+                if path.is_dir() {
+                    contents.insert(path.clone(), (mode, Vec::new()));
+                    directories.push(path);
+                } else {
+                    contents.insert(path.clone(), (mode, fs::read(&path).unwrap()));
+                }
+            }
+        }
+        contents
+    }
+
+    /// What `doctor` says.
+    fn doctor(&self) -> String {
+        self.jpki(&["doctor"]).stdout
+    }
+}
+
+fn is_root() -> bool {
+    fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
+}
+
+/// Sets up twice and undoes it: the second time changes nothing, and afterwards everything is as it was. `works` is asked
+/// in between.
+fn there_and_back(home: &Home, arguments: &[&str], works: impl FnOnce()) {
+    let before = home.contents();
+    let would = home.setup(&[arguments, &["--dry-run"]].concat()).ok();
+    assert!(would.contains("would "), "{would}");
+    assert_eq!(home.contents(), before, "a dry run");
+    home.setup(arguments).ok();
+    let done = home.contents();
+    assert_ne!(done, before);
+    works();
+    let again = home.setup(arguments).ok();
+    assert!(again.contains("as it should be already") && !again.contains("wrote "), "{again}");
+    let would = home.jpki(&["setup", arguments[0], "--undo", "--dry-run"]).ok();
+    assert!(would.contains("would "), "{would}");
+    assert_eq!(home.contents(), done, "a second time, and an undo that is dry");
+    home.undo(arguments[0]);
+    assert_eq!(home.contents(), before, "undone");
+    assert_eq!(home.undo(arguments[0]), "There is nothing to undo.\n");
+}
+
+#[test]
+fn ssh_uses_the_card_for_the_servers_named_and_no_other() {
+    let home = Home::new();
+    let provider = |host: &str| {
+        let shown = run(home.program(tool("ssh", "openssh-client")).args([
+            "-F",
+            home.path(".ssh/config").to_str().unwrap(),
+            "-G",
+            host,
+        ]))
+        .ok();
+        let line = |key: &str| shown.lines().find_map(|line| line.strip_prefix(key)).map(str::to_owned);
+        (line("pkcs11provider "), line("user "))
+    };
+    home.write(".ssh/config", "Host old\n    User first\nUser early");
+    fs::set_permissions(home.path(".ssh/config"), Permissions::from_mode(0o640)).unwrap();
+    let is_ours = |module: Option<String>| {
+        module.is_some_and(|module| module.starts_with(home.modules.join("libjpki_pkcs11-").to_str().unwrap()))
+    };
+    there_and_back(&home, &["ssh", "--host", "card.example", "--host", "*.cards.example"], || {
+        assert!(is_ours(provider("card.example").0));
+        assert!(is_ours(provider("a.cards.example").0));
+        let none = |provider: Option<String>| provider.is_none_or(|provider| provider == "none");
+        assert!(none(provider("other.example").0));
+        assert_eq!(provider("old").1.as_deref(), Some("first"));
+        assert!(home.doctor().contains(&format!("ssh_config names {}", home.modules.display())), "{}", home.doctor());
+    });
+    // And where there was no configuration at all.
+    fs::remove_dir_all(home.path(".ssh")).unwrap();
+    there_and_back(&home, &["ssh", "--host", "card.example"], || {
+        assert_eq!(fs::metadata(home.path(".ssh")).unwrap().permissions().mode() & 0o777, 0o700);
+        assert_eq!(fs::metadata(home.path(".ssh/config")).unwrap().permissions().mode() & 0o777, 0o600);
+    });
+}
+
+#[test]
+fn ssh_wants_to_know_the_servers() {
+    let home = Home::new();
+    let before = home.contents();
+    let said = home.setup(&["ssh"]).refused();
+    assert!(said.contains("which servers") && said.contains("--host"), "{said}");
+    home.setup(&["ssh", "--host", "a\nProxyCommand evil"]).refused();
+    assert_eq!(home.contents(), before);
+}
+
+#[test]
+fn what_a_person_wrote_after_the_setup_stays_when_it_is_undone() {
+    let home = Home::new();
+    home.write(".ssh/config", "Host old\n");
+    home.setup(&["ssh", "--host", "card.example"]).ok();
+    let with = home.read(".ssh/config");
+    home.write(".ssh/config", &format!("# mine\n{with}Host new\n"));
+    let said = home.undo("ssh");
+    assert!(said.contains("changed since"), "{said}");
+    assert_eq!(home.read(".ssh/config"), "# mine\nHost old\nHost new\n");
+}
+
+#[test]
+fn every_profile_of_firefox_lists_the_module_as_modutil_reads_it() {
+    let home = Home::new();
+    for profile in ["one.default", "two.work"] {
+        home.write(&format!(".mozilla/firefox/{profile}/times.json"), "{}");
+        new_database(&home, &home.path(&format!(".mozilla/firefox/{profile}")));
+    }
+    home.write(".mozilla/firefox/never-used/times.json", "{}");
+    there_and_back(&home, &["firefox"], || {
+        for profile in ["one.default", "two.work"] {
+            assert!(listed(&home, &home.path(&format!(".mozilla/firefox/{profile}"))));
+        }
+        assert!(home.doctor().contains("two.work/pkcs11.txt names "), "{}", home.doctor());
+    });
+    let none = Home::new().setup(&["firefox"]).refused();
+    assert!(none.contains("Start Firefox once"), "{none}");
+}
+
+#[test]
+fn chromium_finds_the_module_in_a_database_that_is_made_if_there_is_none() {
+    let home = Home::new();
+    let database = home.path(".pki/nssdb");
+    there_and_back(&home, &["chromium"], || assert!(listed(&home, &database)));
+    home.write(".pki/nssdb/x", "");
+    new_database(&home, &database);
+    there_and_back(&home, &["chromium"], || assert!(listed(&home, &database)));
+}
+
+fn new_database(home: &Home, directory: &Path) {
+    let certutil = tool("certutil", "libnss3-tools");
+    run(home.program(certutil).arg("-N").arg("-d").arg(format!("sql:{}", directory.display())).arg("--empty-password"))
+        .ok();
+}
+
+fn listed(home: &Home, database: &Path) -> bool {
+    let modutil = tool("modutil", "libnss3-tools");
+    let list =
+        run(home.program(modutil).arg("-force").arg("-dbdir").arg(format!("sql:{}", database.display())).arg("-list"))
+            .ok();
+    list.contains("My Number Card") && list.contains(home.auth().to_str().unwrap())
+}
+
+#[test]
+fn p11_kit_lists_the_module() {
+    let home = Home::new();
+    there_and_back(&home, &["p11-kit"], || {
+        let list = run(home.program(tool("p11-kit", "p11-kit")).arg("list-modules")).ok();
+        assert!(list.contains("jpki-pkcs11") && list.contains(home.auth().to_str().unwrap()), "{list}");
+    });
+}
+
+#[test]
+fn openssl_and_java_get_their_files_with_the_module_filled_in() {
+    let home = Home::new();
+    there_and_back(&home, &["openssl"], || {
+        let conf = home.path(".config/jpki-pkcs11/openssl-engine.cnf");
+        // openssl reads the file at its start, and says so if it cannot.
+        let said = run(home.program(tool("openssl", "openssl")).args(["version"]).env("OPENSSL_CONF", &conf));
+        assert!(said.success && said.stderr.is_empty(), "{said:?}");
+        assert!(home.doctor().contains("openssl-provider.cnf names "), "{}", home.doctor());
+    });
+    there_and_back(&home, &["java"], || {
+        for (file, module) in [("auth", "-auth.so"), ("sign", "-sign.so")] {
+            let text = home.read(&format!(".config/jpki-pkcs11/java-{file}.cfg"));
+            assert!(text.contains(module) && !text.contains("@moduledir@"), "{text}");
+        }
+    });
+}
+
+#[test]
+fn a_file_that_somebody_else_wrote_is_left_as_it_is() {
+    let home = Home::new();
+    home.write(".config/pkcs11/modules/jpki-pkcs11.module", "module: /mine.so\n");
+    let before = home.contents();
+    let said = home.setup(&["p11-kit"]).refused();
+    assert!(said.contains("is there and is not ours"), "{said}");
+    assert_eq!(home.contents(), before);
+}
+
+#[test]
+fn without_the_module_nothing_is_set_up() {
+    let home = Home::new();
+    let before = home.contents();
+    let said = home.jpki(&["setup", "java", "--module-dir", "/nowhere"]).refused();
+    assert!(said.contains("libjpki_pkcs11-auth.so is not in /nowhere"), "{said}");
+    assert_eq!(home.contents(), before);
+}
