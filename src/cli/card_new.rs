@@ -5,11 +5,12 @@ use crate::emulator::PracticeCard;
 use crate::emulator::date::Date;
 use crate::emulator::image::Kind;
 use crate::emulator::issue::{self, Choice, Order};
+use crate::emulator::report::CardReport;
 use crate::emulator::resident::{Birth, Era, Resident, Sex, Written};
 use crate::emulator::seed::Seed;
 use crate::emulator::store::Store;
 use clap::ValueEnum;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// What `jpki card new` is asked. Whatever is not said about the resident is nobody's.
@@ -49,6 +50,9 @@ pub struct Arguments {
     /// The card's serial number, 16 characters.
     #[arg(long)]
     serial: Option<String>,
+    /// A card that answers as the one in this report did: what `jpki doctor --report` wrote.
+    #[arg(long, value_name = "REPORT", conflicts_with_all = ["kind", "step", "without", "locked"])]
+    from_report: Option<PathBuf>,
     /// A switch of the card's behaviour, as its file has it: `short-ids=false`, `filler="zero"`.
     #[arg(long, value_name = "NAME=VALUE")]
     switch: Vec<String>,
@@ -107,11 +111,19 @@ enum SexArgument {
 
 /// Runs `jpki card new`.
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let order = order(arguments)?;
+    let mut order = order(arguments)?;
     let file = &arguments.file;
+    let report = arguments.from_report.as_deref().map(report).transpose()?;
+    if let Some((path, report)) = &report {
+        report.apply(&mut order).map_err(|error| failed(format!("{}: {error}", shown(path))))?;
+    }
     match arguments.step {
         None => {
-            PracticeCard::create(file, &issue::personalise(&order).map_err(failed)?).map_err(failed)?;
+            let mut image = issue::personalise(&order).map_err(failed)?;
+            if let Some((_, report)) = &report {
+                report.settle(&mut image);
+            }
+            PracticeCard::create(file, &image).map_err(failed)?;
             output::lines([
                 format!("{}: a practice card ({}), of no use in real procedures.", shown(file), order.kind),
                 "Unless you chose others, its PIN is 1234 and its signature password PRACTICE1.".into(),
@@ -141,6 +153,13 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             output::lines([format!("{}: the certificates are written.", shown(file))])
         }
     }
+}
+
+/// The report in `path`.
+fn report(path: &Path) -> Result<(&Path, CardReport)> {
+    let text = std::fs::read_to_string(path).map_err(|error| failed(format!("{}: {error}", shown(path))))?;
+    let report = CardReport::parse(&text).map_err(|error| failed(format!("{}: {error}", shown(path))))?;
+    Ok((path, report))
 }
 
 fn order(arguments: &Arguments) -> Result<Order> {

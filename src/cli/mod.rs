@@ -11,6 +11,7 @@ mod modules;
 mod nss;
 mod output;
 mod pin_change;
+mod report;
 mod secrets;
 mod setup;
 mod status;

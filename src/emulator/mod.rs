@@ -2,8 +2,9 @@
 //!
 //! [`card::PracticeCard`] is the card: what it keeps is an [`image::Image`] in a file ([`store`]), what it does is its
 //! `applet`, and where real cards differ or are not known it has [`switches`]. [`foreign`] has cards that are none of
-//! ours, and [`fault`] one that lies. [`issue`] makes images, with certificates of a practice [`authority`]. A card is used through a reader: the
-//! in-process one of [`local`], or a real PC/SC service.
+//! ours, and [`fault`] one that lies. [`issue`] makes images, with certificates of a practice [`authority`], and [`report`]
+//! finds out from what somebody's card answered how one has to be made that answers so. A card is used through a reader:
+//! the in-process one of [`local`], or a real PC/SC service.
 //!
 //! Nothing here imports the card layer or the module: that the two sides agree on a constant is worth something only if
 //! each has it from the specification.
@@ -19,6 +20,7 @@ pub mod image;
 pub mod issue;
 pub mod local;
 pub mod logged;
+pub mod report;
 pub mod resident;
 pub mod seed;
 pub mod store;

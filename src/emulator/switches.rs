@@ -57,6 +57,9 @@ pub struct Switches {
     pub default_key: bool,
     /// Milliseconds a signature takes beyond this machine's own.
     pub signature_ms: u32,
+    /// Sizes of the certificates' EFs, where they are to be certain ones.
+    #[serde(skip_serializing_if = "FileSizes::are_unset")]
+    pub file_sizes: FileSizes,
 }
 
 impl Default for Switches {
@@ -87,7 +90,33 @@ impl Default for Switches {
             pss_salt: PssSalt::Digest,
             default_key: true,
             signature_ms: 0,
+            file_sizes: FileSizes::default(),
         }
+    }
+}
+
+/// Sizes of the certificates' EFs in bytes. One that is not given is as large as its certificate with
+/// [`Switches::certificate_filler_len`]; none is smaller than its certificate.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct FileSizes {
+    /// EF 000A.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auth: Option<u16>,
+    /// EF 000B.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auth_ca: Option<u16>,
+    /// EF 0001.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sign: Option<u16>,
+    /// EF 0002.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sign_ca: Option<u16>,
+}
+
+impl FileSizes {
+    fn are_unset(&self) -> bool {
+        *self == FileSizes::default()
     }
 }
 
@@ -112,6 +141,17 @@ pub enum Atr {
 }
 
 impl Atr {
+    /// Every one.
+    pub const ALL: [Atr; 7] = [
+        Atr::Contact,
+        Atr::ContactLong,
+        Atr::ContactShort,
+        Atr::DualInterface,
+        Atr::Contactless,
+        Atr::ContactlessOther,
+        Atr::ContactlessJuki,
+    ];
+
     /// The bytes.
     pub fn bytes(self) -> &'static [u8] {
         match self {

@@ -134,6 +134,11 @@ pub trait Link: Send {
     /// Ends the transaction; a failure only means that it was over already.
     fn end(&mut self);
 
+    /// The card's answer to reset; `None` where it cannot be told.
+    fn atr(&mut self) -> Option<Vec<u8>> {
+        None
+    }
+
     /// Ends the connection.
     fn close(self: Box<Self>, disposition: Disposition);
 }

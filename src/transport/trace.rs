@@ -87,6 +87,10 @@ impl Link for TracedLink {
         self.link.end();
     }
 
+    fn atr(&mut self) -> Option<Vec<u8>> {
+        self.link.atr()
+    }
+
     fn close(self: Box<Self>, disposition: Disposition) {
         log::trace!("{:?}: close, {disposition:?}", self.reader);
         self.link.close(disposition);

@@ -9,7 +9,7 @@ mod service;
 mod usb;
 
 use super::machine::Machine;
-use super::{Failure, Result, output};
+use super::{Failure, Result, output, report};
 use crate::config::Config;
 use crate::readers;
 use crate::words::Language;
@@ -23,6 +23,13 @@ pub struct Arguments {
     /// Print JSON.
     #[arg(long)]
     json: bool,
+    /// Instead of all that, write what the card answers to questions that change nothing, for this project to learn from: no
+    /// secret, no name, no number. To FILE, or to stdout.
+    #[arg(long, value_name = "FILE", num_args = 0..=1, conflicts_with = "json")]
+    report: Option<Option<PathBuf>>,
+    /// With --report: the reader the card is in, by its name or a part of it.
+    #[arg(long, value_name = "NAME", requires = "report")]
+    reader: Option<String>,
     /// The module in this file is asked what it is, and nothing else is done: the doctor's own question to itself.
     #[arg(long, value_name = "FILE", hide = true, exclusive = true)]
     ask_module: Option<PathBuf>,
@@ -40,6 +47,9 @@ struct Report {
 pub fn run(arguments: &Arguments, config: &Config, language: Language) -> Result<()> {
     if let Some(module) = &arguments.ask_module {
         return module::answer(module);
+    }
+    if let Some(file) = &arguments.report {
+        return report::run(config, arguments.reader.as_deref(), file.as_deref());
     }
     let report = Report { version: 1, findings: examine(&Machine::of_process(), config, language) };
     if arguments.json {

@@ -40,7 +40,7 @@ impl Contents {
             },
             None => Ok(None),
         };
-        let certificate = |pem: &Option<String>, name| {
+        let certificate = |pem: &Option<String>, size: Option<u16>, name| {
             let mut bytes = match pem {
                 Some(pem) => {
                     der::Document::from_pem(pem).map(|(_, document)| document.as_bytes().to_vec()).map_err(|_| {
@@ -52,18 +52,20 @@ impl Contents {
             };
             // An EF that was never written is as long as one that was, about.
             let filler = usize::from(image.switches.certificate_filler_len) + if bytes.is_empty() { 1024 } else { 0 };
-            bytes.resize(bytes.len() + filler, image.switches.filler.byte());
+            let size = size.map_or(bytes.len() + filler, |size| usize::from(size).max(bytes.len()));
+            bytes.resize(size, image.switches.filler.byte());
             Ok(bytes)
         };
+        let sizes = image.switches.file_sizes;
         Ok(Contents {
             token_info: token_info(&image),
             status: status(&image),
             auth_key: key(&image.keys.auth, "authentication")?,
             sign_key: key(&image.keys.sign, "signature")?,
-            auth: certificate(&image.certificates.auth, "authentication")?,
-            auth_ca: certificate(&image.certificates.auth_ca, "authentication CA")?,
-            sign: certificate(&image.certificates.sign, "signature")?,
-            sign_ca: certificate(&image.certificates.sign_ca, "signature CA")?,
+            auth: certificate(&image.certificates.auth, sizes.auth, "authentication")?,
+            auth_ca: certificate(&image.certificates.auth_ca, sizes.auth_ca, "authentication CA")?,
+            sign: certificate(&image.certificates.sign, sizes.sign, "signature")?,
+            sign_ca: certificate(&image.certificates.sign_ca, sizes.sign_ca, "signature CA")?,
             image,
         })
     }

@@ -152,6 +152,10 @@ impl Link for PracticeLink {
         self.release();
     }
 
+    fn atr(&mut self) -> Option<Vec<u8>> {
+        self.device.lock().as_ref().map(|device| device.atr())
+    }
+
     fn close(self: Box<Self>, disposition: Disposition) {
         if disposition == Disposition::Leave {
             return;

@@ -113,6 +113,16 @@ impl Link for PcscLink {
         }
     }
 
+    fn atr(&mut self) -> Option<Vec<u8>> {
+        let card = self.card.ours().ok()?;
+        // Not by SCardGetAttrib, which not every driver answers.
+        let status = fork::short(|| match card {
+            Held::Shared(card) => card.status2_owned(),
+            Held::Alone(card) => card.borrow_dependent().status2_owned(),
+        });
+        status.ok().map(|status| status.atr().to_vec())
+    }
+
     fn close(mut self: Box<Self>, disposition: Disposition) {
         self.disconnect();
         if disposition == Disposition::Unpower {

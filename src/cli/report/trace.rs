@@ -1,0 +1,197 @@
+//! What is written down of commands and answers. Of an answer's data only what a probe says may be shown is shown.
+
+use crate::apdu::{Command, Hex, Response};
+use crate::emulator::switches::Atr;
+use std::fmt;
+
+/// Which bytes of an answer may be shown, given all of them.
+pub type Mask = fn(&[u8]) -> Vec<Option<u8>>;
+
+/// The probes so far.
+#[derive(Default)]
+pub struct Trace {
+    probes: Vec<Probe>,
+}
+
+struct Probe {
+    name: &'static str,
+    about: &'static str,
+    exchanges: Vec<(Vec<u8>, Option<Response>)>,
+    mask: Mask,
+}
+
+impl Trace {
+    /// Begins a probe: its name, what it is about, and what may be shown of its answers' data.
+    pub fn probe(&mut self, name: &'static str, about: &'static str, mask: Mask) {
+        self.probes.push(Probe { name, about, exchanges: Vec::new(), mask });
+    }
+
+    /// Writes down an exchange of the probe that began last; no answer is an answer too.
+    pub fn exchange(&mut self, command: &Command, answer: Option<Response>) {
+        debug_assert!(!command.is_secret());
+        if let Some(probe) = self.probes.last_mut() {
+            probe.exchanges.push((command.encode().to_vec(), answer));
+        }
+    }
+
+    /// From now on, of this probe, what `mask` shows.
+    pub fn unmask(&mut self, mask: Mask) {
+        if let Some(probe) = self.probes.last_mut() {
+            probe.mask = mask;
+        }
+    }
+}
+
+impl fmt::Display for Trace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for Probe { name, about, exchanges, mask } in &self.probes {
+            writeln!(f, "\nprobe {name}\n# {about}")?;
+            // An answer in parts is masked as a whole.
+            let answers = exchanges.iter().filter_map(|(_, answer)| answer.as_ref());
+            let whole: Vec<u8> = answers.flat_map(|answer| answer.data.iter().copied()).collect();
+            let mut shown = mask(&whole);
+            shown.resize(whole.len(), None);
+            let mut at = 0;
+            for (command, answer) in exchanges {
+                writeln!(f, "> {}", Hex(command))?;
+                match answer {
+                    None => writeln!(f, "< none")?,
+                    Some(Response { data, sw }) => {
+                        let part = shown.get(at..at + data.len()).unwrap_or_default();
+                        let gap = if part.is_empty() { "" } else { " " };
+                        writeln!(f, "< {}{gap}{sw}", Shown(part))?;
+                        at += data.len();
+                    }
+                }
+            }
+        }
+        writeln!(f)
+    }
+}
+
+/// Bytes, where masked ones stand as `XX*n`.
+pub struct Shown<'a>(pub &'a [Option<u8>]);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, run) in self.0.chunk_by(|a, b| a.is_some() == b.is_some()).enumerate() {
+            if index > 0 {
+                f.write_str(" ")?;
+            }
+            match run.iter().copied().collect::<Option<Vec<u8>>>() {
+                Some(bytes) => write!(f, "{}", Hex(&bytes))?,
+                None => write!(f, "XX*{}", run.len())?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Nothing.
+pub fn nothing(data: &[u8]) -> Vec<Option<u8>> {
+    vec![None; data.len()]
+}
+
+/// Everything: of answers that are the same for every holder.
+pub fn everything(data: &[u8]) -> Vec<Option<u8>> {
+    data.iter().copied().map(Some).collect()
+}
+
+/// The ATR of the contacts, of which GET DATA leaves out the first byte, if it is the one that is published.
+pub fn contact_atr(data: &[u8]) -> Vec<Option<u8>> {
+    if Atr::Contact.bytes().get(1..) == Some(data) { everything(data) } else { nothing(data) }
+}
+
+/// The tag and the form of the length of a DER object, not the length: how long a certificate is depends on the names in it.
+pub fn object_head(data: &[u8]) -> Vec<Option<u8>> {
+    match data {
+        [0x30, 0x82, ..] => vec![Some(0x30), Some(0x82)],
+        [first @ (0x00 | 0xFF), ..] => vec![Some(*first)],
+        _ => Vec::new(),
+    }
+}
+
+/// The same, and the last byte, which is known to be filler.
+pub fn object_head_and_filler(data: &[u8]) -> Vec<Option<u8>> {
+    let mut shown = object_head(data);
+    shown.resize(data.len(), None);
+    if let (Some(place), Some(byte @ (0x00 | 0xFF))) = (shown.last_mut(), data.last()) {
+        *place = Some(*byte);
+    }
+    shown
+}
+
+/// EF 0006 without its serial number, and without the two fields that are the same on the one card they were published of,
+/// should they differ.
+pub fn token_info(data: &[u8]) -> Vec<Option<u8>> {
+    if data.len() != 160 || !data.starts_with(b"JPKIAP") {
+        return nothing(data);
+    }
+    let mut shown = everything(data);
+    let mut hide = |from: usize, to: usize, unless: &[u8]| {
+        if data.get(from..to) != Some(unless) {
+            shown.iter_mut().take(to).skip(from).for_each(|byte| *byte = None);
+        }
+    };
+    hide(32, 64, b"00000000000000000000000000000001");
+    hide(80, 96, b"");
+    hide(144, 160, b"9999999999999999");
+    shown
+}
+
+/// An answer to reset: whole if it is one of those that are published, else without the historical bytes, in which some
+/// readers put the card's own number.
+pub fn masked_atr(atr: &[u8]) -> Vec<Option<u8>> {
+    if Atr::ALL.iter().any(|known| known.bytes() == atr) {
+        return everything(atr);
+    }
+    let Some(format) = atr.get(1) else { return nothing(atr) };
+    let mut at = 2;
+    let mut present = format >> 4;
+    // Each TD says which interface bytes follow it (ISO/IEC 7816-3 §8.2.3).
+    while present != 0 {
+        let bytes = present.count_ones() as usize;
+        let next = if present & 8 != 0 { atr.get(at + bytes - 1).map_or(0, |td| td >> 4) } else { 0 };
+        at += bytes;
+        present = next;
+    }
+    atr.iter().enumerate().map(|(index, byte)| (index < at).then_some(*byte)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn masked_bytes_are_counted() {
+        assert_eq!(Shown(&[Some(0x30), Some(0x82), None, None, Some(0xFF)]).to_string(), "3082 XX*2 FF");
+        assert_eq!(Shown(&[]).to_string(), "");
+    }
+
+    #[test]
+    fn of_token_information_the_serial_number_is_left_out() {
+        let mut file = vec![b' '; 160];
+        file[..15].copy_from_slice(b"JPKIAPICCTOKEN2");
+        file[80..96].copy_from_slice(b"0000000020500003");
+        let shown = Shown(&token_info(&file)).to_string();
+        assert!(!shown.contains("3230353030303033"), "{shown}");
+        assert!(shown.starts_with("4A504B49") && shown.contains(" XX*16 "), "{shown}");
+        assert_eq!(Shown(&token_info(b"something else")).to_string(), "XX*14");
+    }
+
+    #[test]
+    fn an_unknown_answer_to_reset_is_shown_without_historical_bytes() {
+        let shown = |atr: &[u8]| Shown(&masked_atr(atr)).to_string();
+        assert_eq!(shown(Atr::ContactLong.bytes()), Hex(Atr::ContactLong.bytes()).to_string());
+        assert_eq!(shown(&[0x3B, 0x88, 0x80, 0x01, 1, 2, 3, 4, 5, 6, 7, 8, 9]), "3B888001 XX*9");
+        assert_eq!(shown(&[0x3B, 0x02, 0x14, 0x50]), "3B02 XX*2");
+        assert_eq!(shown(&[0x3B]), "XX*1");
+        assert_eq!(shown(&[0x3B, 0xF0]), "3BF0");
+    }
+
+    #[test]
+    fn of_a_certificate_neither_content_nor_length_is_shown() {
+        assert_eq!(Shown(&object_head_and_filler(&[0x30, 0x82, 0x06, 0x21, 0x77, 0xFF])).to_string(), "3082 XX*3 FF");
+        assert_eq!(Shown(&object_head_and_filler(&[0x30, 0x82, 0x06, 0x21, 0x77])).to_string(), "3082 XX*3");
+    }
+}
