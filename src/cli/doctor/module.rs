@@ -13,8 +13,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
-/// What a module needs beyond `lock_timeout`: a card that answers slowly is asked a dozen things.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// What a module needs beyond `lock_timeout`: a card that answers slowly is asked some ten things.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The files of the module that were found.
 pub fn examine(machine: &Machine, config: &Config, card: bool, findings: &mut Vec<Finding>) -> Vec<PathBuf> {

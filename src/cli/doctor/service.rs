@@ -67,7 +67,11 @@ fn absent(machine: &Machine) -> Finding {
     let socket = machine.service_socket();
     if socket.exists() {
         let what = format!("pcscd does not answer, although its socket {} is there", socket.display());
-        let next = if systemd { "sudo systemctl restart pcscd.socket" } else { "Start pcscd again, as root." };
+        let next = if systemd {
+            "sudo systemctl restart pcscd.socket\njournalctl -u pcscd tells more if that does not help."
+        } else {
+            "Start pcscd again, as root."
+        };
         return Finding::problem(Step::Service, "service-dead", what).next(next);
     }
     let next = if systemd {
