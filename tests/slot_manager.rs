@@ -1,6 +1,8 @@
 //! Readers and cards that come and go, as a client of the built module sees them through a real pcscd: slots that keep their
 //! ids, sessions that end with their card, and waits that end when they should and cost nothing meanwhile.
 
+#![allow(clippy::print_stdout, reason = "what was measured is said")]
+
 mod common;
 
 use common::cards::{PIN, card, card_as};

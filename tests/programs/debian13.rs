@@ -1,6 +1,6 @@
 //! Programs of Debian 13, in the system that `tests/programs/setup` unpacks, with this machine's pcscd and /tmp.
 
-use crate::confined::in_namespaces;
+use crate::program::in_namespaces;
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;

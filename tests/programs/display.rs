@@ -1,7 +1,5 @@
 //! A display that nobody looks at, and the hands and eyes of who would: keys, windows, screenshots.
 
-#![allow(clippy::print_stderr, reason = "what a test leaves behind is said where its failure is said")]
-
 use crate::common::{run, tool};
 use std::io::{BufRead, BufReader};
 use std::path::Path;

@@ -1,8 +1,9 @@
 //! GnuTLS: p11tool and gnutls-cli, which find the module through p11-kit, by the file that `make install` puts there.
 
 use crate::common::cards::{PASSWORD, PIN};
-use crate::common::{Ran, run};
-use crate::ground::{Card, Ground, opensc, p11_kit_program, program, with_ground};
+use crate::common::{Ran, run, tool};
+use crate::ground::{Card, Ground, opensc, with_ground};
+use crate::program::{program, with_p11_kit_modules};
 use crate::tls::{Server, Version, admitted_by};
 use std::fs;
 use std::io::Write;
@@ -28,7 +29,8 @@ impl P11Kit {
         let modules = [ground.installed.p11_kit_modules(), modules];
         let (pair, cost) = ground.with_inserted(card, |_| {
             modules.map(|modules| {
-                let urls = run(p11_kit_program(&modules, "p11tool", "gnutls-bin").arg("--list-token-urls")).ok();
+                let urls =
+                    run(with_p11_kit_modules(&modules, tool("p11tool", "gnutls-bin")).arg("--list-token-urls")).ok();
                 let token = urls.lines().find(|url| url.contains("Auth")).expect("the token is listed").to_owned();
                 P11Kit { modules, token }
             })
@@ -38,7 +40,7 @@ impl P11Kit {
     }
 
     fn program(&self, name: &str) -> Command {
-        let mut command = p11_kit_program(&self.modules, name, "gnutls-bin");
+        let mut command = with_p11_kit_modules(&self.modules, tool(name, "gnutls-bin"));
         command.env("GNUTLS_PIN", PIN);
         command
     }

@@ -2,13 +2,13 @@
 
 use crate::common::cards::card;
 use crate::common::client::built;
-use crate::common::pcscd::{Inserted, Pcscd, is_root, with_pcscd};
-use crate::common::{Scratch, eventually, run, target_dir, tool};
+use crate::common::pcscd::{Inserted, Pcscd, with_pcscd};
+use crate::common::{Scratch, run, target_dir, tool};
+use crate::cost::{self, Cost};
 use jpki_pkcs11::emulator::image::{Image, Kind, SecretName};
 use std::fs;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus};
+use std::process::Command;
 
 /// A test's scratch directory, its pcscd, and an installation in it.
 pub struct Ground<'a> {
@@ -92,29 +92,6 @@ pub fn opensc() -> PathBuf {
         .expect("opensc-pkcs11.so is missing: apt-get install opensc-pkcs11 (or `make setup`)")
 }
 
-/// An installed program, ended after a minute and a half: a test ends even where the program does not.
-pub fn program(name: &str, package: &str) -> Command {
-    let mut command = Command::new(tool("timeout", "coreutils"));
-    command.args(["--kill-after=5", "90"]).arg(tool(name, package));
-    command
-}
-
-/// The same of a program that finds modules through p11-kit: the modules of this directory, not the system's.
-pub fn p11_kit_program(modules: &Path, name: &str, package: &str) -> Command {
-    let mut command = Command::new(tool("unshare", "util-linux"));
-    command.arg("--mount").args((!is_root()).then_some("--map-root-user"));
-    command.args(["sh", "-ec", IN_PLACE_OF_THE_SYSTEMS]).arg(modules);
-    let program = program(name, package);
-    command.arg(program.get_program()).args(program.get_args());
-    command
-}
-
-const IN_PLACE_OF_THE_SYSTEMS: &str = r#"
-mount --bind "$0" /usr/share/p11-kit/modules
-! [ -d /etc/pkcs11 ] || mount -t tmpfs tmpfs /etc/pkcs11
-exec "$@"
-"#;
-
 /// A My Number practice card: its file and what is public of it. PIN and password are those of [`crate::common::cards`].
 pub struct Card {
     pub file: PathBuf,
@@ -149,7 +126,7 @@ impl Ground<'_> {
         let (works, our_cost) = self.with_inserted(card, |_| action(ours));
         assert!(works, "{program}: {what}");
         let (theirs_works, their_cost) = self.with_inserted(card, |_| action(&opensc()));
-        note(program, what, our_cost, theirs_works.then_some(their_cost).ok_or(their_cost));
+        cost::note(program, what, our_cost, theirs_works.then_some(their_cost).ok_or(their_cost));
         assert!(our_cost.apdus <= their_cost.apdus || !theirs_works, "{program}: {what}: {our_cost:?}, {their_cost:?}");
         assert!(our_cost.verifies <= their_cost.verifies || !theirs_works, "{our_cost:?}, {their_cost:?}");
     }
@@ -187,64 +164,4 @@ impl Card {
     pub fn cost(&self) -> Cost {
         Cost::so_far(&self.file)
     }
-}
-
-/// A program beside the test, which ends with it, and with it whatever it began.
-pub struct Running(pub Child);
-
-impl Running {
-    pub fn start(command: &mut Command) -> Running {
-        Running(command.process_group(0).spawn().unwrap_or_else(|error| panic!("{command:?} cannot be run: {error}")))
-    }
-
-    /// Waits until it has ended by itself.
-    ///
-    /// # Panics
-    /// If it does not.
-    pub fn ended(&mut self) -> ExitStatus {
-        eventually("the program ends", || self.0.try_wait().expect("it is our child"))
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // One that has been waited for is gone, and its group with it.
-        if let Ok(None) = self.0.try_wait() {
-            run(Command::new("kill").args(["-KILL", "--", &format!("-{}", self.0.id())])).ok();
-            self.0.wait().expect("it is our child");
-        }
-    }
-}
-
-/// What a card was asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Cost {
-    pub apdus: usize,
-    /// VERIFYs with a secret in them.
-    pub verifies: usize,
-}
-
-impl Cost {
-    fn so_far(card: &Path) -> Cost {
-        let log = fs::read_to_string(card.with_extension("log")).unwrap_or_default();
-        let commands = || log.lines().filter_map(|line| line.strip_prefix("> "));
-        Cost {
-            apdus: commands().count(),
-            verifies: commands().filter(|command| command.starts_with("00 20") && command.contains("[secret]")).count(),
-        }
-    }
-}
-
-/// Notes a row of the table; an error is what OpenSC's module cost until the program failed.
-fn note(program: &str, what: &str, ours: Cost, theirs: Result<Cost, Cost>) {
-    let theirs = match theirs {
-        Ok(cost) => format!("{} | {}", cost.apdus, cost.verifies),
-        Err(cost) => format!("fails ({}) | {}", cost.apdus, cost.verifies),
-    };
-    let row = format!("| {program} | {what} | {} | {} | {theirs} |\n", ours.apdus, ours.verifies);
-    print!("{row}");
-    let costs = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/programs/costs");
-    fs::create_dir_all(&costs).expect("target is ours");
-    let name: String = format!("{program} {what}").chars().map(|c| if c.is_alphanumeric() { c } else { '-' }).collect();
-    fs::write(costs.join(format!("{name}.md")), row).expect("target is ours");
 }

@@ -1,11 +1,11 @@
 //! A signer in Java, through SunPKCS11 and `java-sign.cfg`: PDF with PDFBox and Bouncy Castle, as Java's document signers
 //! have it, and XML with the JDK's own XML-DSig.
 
-use crate::bounded::{bounded, run_typing};
 use crate::common::cards::PASSWORD;
 use crate::common::{Ran, tool};
 use crate::ground::{Ground, with_ground};
 use crate::pdf::{assert_signed, document, pdfsig_on, tampered};
+use crate::program::{run_typing, without_terminal};
 use crate::xmlsec;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -38,7 +38,7 @@ fn sign(
     let signed = ground.scratch.path().join("signed").with_extension(what);
     let ran = run_typing(
         &ground.scratch,
-        bounded(tool("java", "openjdk-17-jdk-headless"))
+        without_terminal(tool("java", "openjdk-17-jdk-headless"))
             .args(["-Dfile.encoding=UTF-8", "-Dsun.jnu.encoding=UTF-8", "--class-path", &class_path()])
             .arg(source)
             .arg(what)

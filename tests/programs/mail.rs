@@ -1,9 +1,9 @@
 //! S/MIME: OpenSSL's `smime` signs with the engine and the signature key; GnuTLS verifies beside OpenSSL itself.
 
-use crate::bounded::{bounded, run_typing};
 use crate::common::cards::PASSWORD;
 use crate::common::{Ran, run, tool};
 use crate::ground::{Card, Ground, with_ground};
+use crate::program::{run_typing, without_terminal};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,7 +12,7 @@ const PROGRAM: &str = "openssl smime";
 const TEXT: &str = "練習のメールです。\n";
 
 fn openssl() -> Command {
-    bounded(tool("openssl", "openssl"))
+    without_terminal(tool("openssl", "openssl"))
 }
 
 /// Has OpenSSL sign a mail with the token of `module`, and the password typed at its prompt.
@@ -58,7 +58,7 @@ fn certtool(ground: &Ground<'_>, ca: &str, content: &str, signature: &str) -> Ra
     let armoured = format!("-----BEGIN PKCS7-----\n{}\n-----END PKCS7-----\n", signature.trim());
     let [armoured, content, ca] = [("signature.pem", &*armoured), ("content", content), ("trusted.pem", ca)]
         .map(|(name, text)| ground.scratch.file(name, text));
-    run(bounded(tool("certtool", "gnutls-bin")).args(["--p7-verify", "--infile"]).args([
+    run(without_terminal(tool("certtool", "gnutls-bin")).args(["--p7-verify", "--infile"]).args([
         &armoured,
         Path::new("--load-data"),
         &content,

@@ -1,12 +1,14 @@
 //! The programs people use, driven for real with the built module and practice cards in a pcscd of the test's own. Each is
 //! set up as its user would do it, with what `make install` installs. `make test-clients` installs the programs first.
 
-mod bounded;
+#![allow(clippy::print_stderr, reason = "what a test leaves behind is said where its failure is said")]
+#![allow(clippy::print_stdout, reason = "what was measured is said")]
+
 mod chromium;
 #[path = "../common/mod.rs"]
 mod common;
-mod confined;
 mod conversation;
+mod cost;
 mod cryptoki;
 mod database;
 mod debian13;
@@ -29,6 +31,7 @@ mod pam;
 mod pdf;
 mod pdfsig;
 mod pkcs11_tool;
+mod program;
 mod pyhanko;
 mod python;
 mod ssh;

@@ -1,14 +1,12 @@
 //! nginx of Debian 13, which shows the card's certificate to the server behind it: the master process loads the key, by the
 //! provider or the engine, and a worker uses it.
 
-#![allow(clippy::print_stderr, reason = "what a test leaves behind is said where its failure is said")]
-
 use crate::common::cards::PIN;
-use crate::common::{eventually, run, tool};
-use crate::confined::bounded;
+use crate::common::{eventually, run};
 use crate::debian13::debian_13;
 use crate::ground::{Card, Ground, with_ground};
 use crate::openssl::{AUTH_KEY, assert_page, with_pin_in};
+use crate::program::program;
 use crate::tls::{Server, Version};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -116,7 +114,7 @@ fn proxy(ground: &Ground<'_>, card: &Card, openssl_conf: &Path, key: &str) {
     let _nginx = Nginx(nginx.spawn().expect("unshare can be run"));
     eventually("nginx listens", || socket.exists().then_some(()));
     for _ in 0..3 {
-        let mut curl = bounded(&tool("curl", "curl"));
+        let mut curl = program("curl", "curl");
         curl.args(["--silent", "--show-error", "--fail", "--unix-socket"]).arg(&socket);
         assert_page(&run(curl.arg("http://localhost/")).ok(), Version::Tls13);
     }

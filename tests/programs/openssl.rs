@@ -1,9 +1,9 @@
 //! What openssl(1) is asked to do with a card's key, whichever way it has to the card, and what is asked of the outcome.
 
 use crate::common::openssl::{Padding, PublicKey};
-use crate::common::{Ran, Scratch, run, tool};
-use crate::confined::bounded;
+use crate::common::{Ran, Scratch, run};
 use crate::ground::{Card, Ground, opensc};
+use crate::program::program;
 use crate::tls::{Server, Version};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -29,7 +29,7 @@ pub fn of_module(module: &Path, uri: &str) -> String {
 
 /// The system's openssl, without any configuration.
 pub fn plain_openssl() -> Command {
-    let mut command = bounded(&tool("openssl", "openssl"));
+    let mut command = program("openssl", "openssl");
     command.env("OPENSSL_CONF", "/dev/null");
     command
 }
@@ -187,14 +187,6 @@ pub fn assert_signed(scratch: &Scratch, certificate: &str, padding: Padding, con
     run(plain_openssl().args(["x509", "-outform", "DER", "-in"]).args([&pem, Path::new("-out"), &der])).ok();
     let der = std::fs::read(der).expect("openssl has written it");
     PublicKey::of_certificate(scratch, der).assert_signed("sha256", padding, content.as_bytes(), signature);
-}
-
-/// As people write it.
-pub fn name(version: Version) -> &'static str {
-    match version {
-        Version::Tls12 => "TLS 1.2",
-        Version::Tls13 => "TLS 1.3",
-    }
 }
 
 /// Asserts that the page of `server` shows the card's authentication certificate, in this version, with PSS.

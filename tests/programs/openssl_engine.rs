@@ -2,10 +2,10 @@
 
 use crate::common::cards::{PASSWORD, PIN};
 use crate::common::openssl::Padding;
-use crate::common::{Ran, run, tool};
-use crate::confined::bounded;
+use crate::common::{Ran, run};
 use crate::ground::{Card, Ground, with_ground};
-use crate::openssl::{AUTH_KEY, SIGN_KEY, Way, assert_page, name, of_module, with_pin_in};
+use crate::openssl::{AUTH_KEY, SIGN_KEY, Way, assert_page, of_module, with_pin_in};
+use crate::program::program;
 use crate::terminal::on_a_terminal;
 use crate::tls::{Server, Version};
 use std::fs;
@@ -28,7 +28,7 @@ fn with_engine(name: &str, body: impl FnOnce(&Way<'_>)) {
         body(&Way {
             ground,
             openssl: &|| {
-                let mut openssl = bounded(&tool("openssl", "openssl"));
+                let mut openssl = program("openssl", "openssl");
                 openssl.env("OPENSSL_CONF", &conf);
                 openssl
             },
@@ -127,7 +127,7 @@ fn s_client(way: &Way<'_>, version: Version) {
     let key = auth_key(way.ground);
     let certificate = way.ground.scratch.file("auth.pem", card.auth_certificate()).display().to_string();
     let auth = way.ground.installed.auth();
-    way.ground.compare(&card, PROGRAM, &format!("s_client, {}", name(version)), &auth, |module| {
+    way.ground.compare(&card, PROGRAM, &format!("s_client, {version}"), &auth, |module| {
         let page = way.s_client(module, &server, &certificate, &key);
         page.success && page.stdout.contains("Peer signature type")
     });
@@ -157,7 +157,7 @@ fn a_card_without_pss_authenticates_in_tls_1_2_where_the_configuration_says_so()
 
 /// curl with the certificate and the key by URI.
 fn curl(way: &Way<'_>, module: &Path, server: &Server, key: &str) -> Command {
-    let mut curl = bounded(&tool("curl", "curl"));
+    let mut curl = program("curl", "curl");
     curl.env("OPENSSL_CONF", way.ground.installed.conf("openssl-engine.cnf")).env(way.module_variable, module);
     curl.args(["--silent", "--show-error", "--fail", "--engine", "pkcs11", "--cacert"]).arg(&server.authority);
     curl.args(["--cert", &of_module(module, "pkcs11:id=%01;type=cert"), "--key", &of_module(module, key)]);
@@ -180,7 +180,7 @@ fn curl_by_uri(way: &Way<'_>, version: Version) {
     let server = way.server(&card, version);
     let key = auth_key(way.ground);
     let auth = way.ground.installed.auth();
-    way.ground.compare(&card, "curl", &format!("client certificate by URI, {}", name(version)), &auth, |module| {
+    way.ground.compare(&card, "curl", &format!("client certificate by URI, {version}"), &auth, |module| {
         run(&mut curl(way, module, &server, &key)).success
     });
     let (page, cost) = way.ground.with_inserted(&card, |_| run(&mut curl(way, &auth, &server, &key)).ok());

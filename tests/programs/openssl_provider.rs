@@ -5,7 +5,7 @@ use crate::common::openssl::Padding;
 use crate::common::{Ran, run};
 use crate::debian13::debian_13;
 use crate::ground::{Card, Ground, with_ground};
-use crate::openssl::{AUTH_KEY, SIGN_KEY, Way, assert_page, name, of_module, with_pin_in};
+use crate::openssl::{AUTH_KEY, SIGN_KEY, Way, assert_page, of_module, with_pin_in};
 use crate::terminal::on_a_terminal;
 use crate::tls::{Server, Version};
 use std::fs;
@@ -132,7 +132,7 @@ fn s_client(way: &Way<'_>, version: Version) {
     let server = way.server(&card, version);
     let key = auth_key(way.ground);
     let auth = way.ground.installed.auth();
-    way.ground.compare(&card, PROGRAM, &format!("s_client, {}", name(version)), &auth, |module| {
+    way.ground.compare(&card, PROGRAM, &format!("s_client, {version}"), &auth, |module| {
         let page = way.s_client(module, &server, CERTIFICATE, &key);
         page.success && page.stdout.contains("Peer signature type")
     });

@@ -1,13 +1,11 @@
 //! p11-kit: the module file that `make install` installs, the proxy module, and the card shown to another host.
 
-#![allow(clippy::print_stderr, reason = "what a test leaves behind is said where its failure is said")]
-
 use crate::common::cards::{PASSWORD, PIN};
 use crate::common::openssl::Padding;
 use crate::common::{Ran, eventually, run, tool};
-use crate::confined::{bounded, in_namespaces};
 use crate::ground::{Ground, with_ground};
 use crate::openssl::{AUTH_KEY, assert_page, assert_signed};
+use crate::program::{bounded, in_namespaces, program, with_p11_kit_modules};
 use crate::tls::{self, Version};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -15,15 +13,6 @@ use std::process::{Child, Command, Stdio};
 const PROGRAM: &str = "p11-kit";
 /// The tokens that are served.
 const TOKENS: &str = "pkcs11:manufacturer=jpki-pkcs11";
-
-/// Runs a program where the directory `$1` stands for p11-kit's directory of module files.
-const WITH_MODULES: &str = r#"mount --bind "$1" /usr/share/p11-kit/modules && shift && exec "$@""#;
-
-fn with_modules(modules: &Path, program: &Path) -> Command {
-    let mut command = in_namespaces(&["--mount"]);
-    command.args(["sh", "-c", WITH_MODULES, "sh"]).args([modules, program]);
-    command
-}
 
 /// One of the package's modules.
 fn module_of_p11_kit(name: &str) -> PathBuf {
@@ -71,7 +60,7 @@ fn the_installed_module_file_shows_the_authentication_token_alone() {
     with_ground("p11_kit::the_installed_module_file_shows_the_authentication_token_alone", |ground| {
         let card = ground.card();
         let _inserted = ground.pcscd.insert(&card.file);
-        let list = with_modules(&ground.installed.p11_kit_modules(), &tool("p11-kit", "p11-kit"));
+        let list = with_p11_kit_modules(&ground.installed.p11_kit_modules(), tool("p11-kit", "p11-kit"));
         let listed = run({ list }.arg("list-modules")).ok();
         assert!(listed.contains("jpki-pkcs11: "), "{listed}");
         let tokens: Vec<&str> = listed.lines().filter_map(|line| line.trim().strip_prefix("token: ")).collect();
@@ -87,7 +76,7 @@ fn the_proxy_module_signs() {
         let auth = ground.installed.auth();
         let sign = |module: &Path| {
             let modules = if module == auth { ground.installed.p11_kit_modules() } else { own_modules(ground, module) };
-            run(signs(&mut with_modules(&modules, &pkcs11_tool()), ground, &proxy(), "01", PIN)).success
+            run(signs(&mut with_p11_kit_modules(&modules, pkcs11_tool()), ground, &proxy(), "01", PIN)).success
         };
         ground.compare(&card, PROGRAM, "sign through p11-kit-proxy.so", &auth, sign);
         let (signed, cost) = ground.with_inserted(&card, |_| sign(&auth));
@@ -145,7 +134,7 @@ impl Drop for Server {
 
 /// Signs through the server, on this host.
 fn signs_here(ground: &Ground<'_>, server: &Server, id: &str, secret: &str) -> Ran {
-    let mut tool = bounded(&pkcs11_tool());
+    let mut tool = bounded(pkcs11_tool());
     // Whatever reaches the card reaches it by way of the server.
     tool.env("P11_KIT_SERVER_ADDRESS", server.address()).env("PCSCLITE_CSOCK_NAME", "/nonexistent");
     run(signs(&mut tool, ground, &client(), id, secret))
@@ -277,14 +266,14 @@ fn tls_1_3_works_through_a_server_though_not_every_form_of_pss_does() {
         let card = ground.card();
         let _inserted = ground.pcscd.insert(&card.file);
         let server = Server::start(ground, &ground.installed.auth(), TOKENS);
-        let mut list = bounded(&pkcs11_tool());
+        let mut list = bounded(pkcs11_tool());
         list.env("P11_KIT_SERVER_ADDRESS", server.address()).arg("--module").arg(client());
         let listed = run(list.arg("--list-mechanisms")).ok();
         let has = |mechanism: &str| listed.lines().any(|line| line.trim().starts_with(&format!("{mechanism},")));
         assert!(has("RSA-PKCS-PSS") && !has("SHA256-RSA-PKCS-PSS"), "{listed}");
 
         let site = tls::Server::start(&ground.scratch, Version::Tls13, card.auth_ca());
-        let mut curl = bounded(&tool("curl", "curl"));
+        let mut curl = program("curl", "curl");
         curl.env("P11_KIT_SERVER_ADDRESS", server.address()).env("PCSCLITE_CSOCK_NAME", "/nonexistent");
         curl.env("OPENSSL_CONF", ground.installed.conf("openssl-engine.cnf")).env("PKCS11_MODULE_PATH", client());
         curl.args(["--silent", "--show-error", "--fail", "--engine", "pkcs11", "--cacert"]).arg(&site.authority);

@@ -1,10 +1,10 @@
 //! pam_pkcs11, with `pam_pkcs11.conf` where the system has it: /etc as these programs see it has the test's own pam.d and
 //! pam_pkcs11.
 
-use crate::bounded::{bounded, run_typing};
 use crate::common::cards::PIN;
 use crate::common::{Ran, Scratch, run, tool};
 use crate::ground::{Card, Ground, with_ground};
+use crate::program::{run_typing, without_terminal};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -26,14 +26,14 @@ fn etc(ground: &Ground<'_>, card: &Card, certificate: &str) -> PathBuf {
     let conf = fs::read_to_string(ground.installed.conf("pam_pkcs11.conf")).expect("it is installed");
     write("pam_pkcs11/pam_pkcs11.conf", conf);
     write("pam_pkcs11/cacerts/jpki-auth-ca.pem", card.auth_ca().to_owned());
-    run(bounded(tool("openssl", "openssl")).arg("rehash").arg(etc.join("pam_pkcs11/cacerts"))).ok();
+    run(without_terminal(tool("openssl", "openssl")).arg("rehash").arg(etc.join("pam_pkcs11/cacerts"))).ok();
     write("pam_pkcs11/digest_mapping", format!("{} -> {ACCOUNT}\n", fingerprint(&ground.scratch, certificate)));
     etc
 }
 
 fn fingerprint(scratch: &Scratch, certificate: &str) -> String {
     let certificate = scratch.file("mapped.pem", certificate);
-    let said = run(bounded(tool("openssl", "openssl"))
+    let said = run(without_terminal(tool("openssl", "openssl"))
         .args(["x509", "-noout", "-fingerprint", "-sha256", "-in"])
         .arg(certificate));
     said.ok().trim().split_once('=').expect("it is name and value").1.to_owned()
@@ -42,7 +42,7 @@ fn fingerprint(scratch: &Scratch, certificate: &str) -> String {
 /// A command that finds `etc`'s two directories in /etc, in a mount namespace of its own.
 fn with_etc(etc: &Path, program: &Path) -> Command {
     let script = r#"mount --bind "$0/pam.d" /etc/pam.d && mount --bind "$0/pam_pkcs11" /etc/pam_pkcs11 && exec "$@""#;
-    let mut command = bounded(tool("unshare", "util-linux"));
+    let mut command = without_terminal(tool("unshare", "util-linux"));
     let is_root = fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
     command.arg("--mount").args((!is_root).then_some("--map-root-user"));
     command.args(["sh", "-c", script]).arg(etc).arg(program);

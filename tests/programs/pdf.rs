@@ -1,10 +1,10 @@
 //! A PDF document to sign, and what two programs that have nothing in common say of its signature: pyHanko and poppler's
 //! pdfsig.
 
-use crate::bounded::bounded;
 use crate::common::{Ran, Scratch, run, tool};
 use crate::database;
 use crate::ground::Card;
+use crate::program::without_terminal;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -38,7 +38,7 @@ pub fn document(scratch: &Scratch) -> PathBuf {
 pub fn pyhanko() -> Command {
     let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/programs/venv/bin/pyhanko");
     assert!(program.is_file(), "pyHanko is missing: tests/programs/setup (or `make setup-clients`)");
-    bounded(program)
+    without_terminal(program)
 }
 
 /// What pyHanko says of the document's signature when it trusts the card's signature CA. poppler writes cross-reference
@@ -57,7 +57,7 @@ pub fn pyhanko_on(scratch: &Scratch, card: &Card, signed: &Path, options: &[&str
 /// 22.12 takes no certificate for good, whatever it is.
 pub fn pdfsig_on(scratch: &Scratch, card: &Card, signed: &Path) -> Ran {
     let database = database::trusting(scratch, "verifier", card);
-    run(bounded(tool("pdfsig", "poppler-utils")).arg("-nssdir").args([&database, signed]))
+    run(without_terminal(tool("pdfsig", "poppler-utils")).arg("-nssdir").args([&database, signed]))
 }
 
 /// Asserts that both take the signature for whole, over the whole document, and its certificate for one of the card's CA.

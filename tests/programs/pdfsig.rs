@@ -1,16 +1,16 @@
 //! poppler's pdfsig, which signs with what an NSS database knows.
 
-use crate::bounded::bounded;
 use crate::common::cards::PASSWORD;
 use crate::common::{Ran, run, tool};
 use crate::database;
 use crate::ground::{Ground, opensc, with_ground};
 use crate::pdf::{assert_signed, document, pdfsig_on, tampered};
+use crate::program::without_terminal;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 fn pdfsig(database: &Path, password: &str) -> Command {
-    let mut command = bounded(tool("pdfsig", "poppler-utils"));
+    let mut command = without_terminal(tool("pdfsig", "poppler-utils"));
     command.arg("-nssdir").arg(database).args(["-nss-pwd", password]);
     command
 }

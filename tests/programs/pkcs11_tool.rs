@@ -3,8 +3,9 @@
 
 use crate::common::cards::{PASSWORD, PIN};
 use crate::common::{eventually, run, tool};
-use crate::ground::{Running, with_ground};
+use crate::ground::with_ground;
 use crate::pages::snippets;
+use crate::program::Running;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;

@@ -1,10 +1,11 @@
 //! pyHanko, with `pyhanko.yml` as a user copies it and the signature password typed at its prompt.
 
-use crate::bounded::run_typing;
 use crate::common::Ran;
 use crate::common::cards::PASSWORD;
-use crate::ground::{Cost, Ground, with_ground};
+use crate::cost::Cost;
+use crate::ground::{Ground, with_ground};
 use crate::pdf::{assert_signed, document, pdfsig_on, pyhanko, pyhanko_on, tampered};
+use crate::program::run_typing;
 use std::fs;
 use std::path::{Path, PathBuf};
 

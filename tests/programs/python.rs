@@ -3,8 +3,9 @@
 use crate::common::cards::{PASSWORD, PIN};
 use crate::common::openssl::{Padding, PublicKey};
 use crate::common::{Ran, eventually, run, tool};
-use crate::ground::{Ground, Running, with_ground};
+use crate::ground::{Ground, with_ground};
 use crate::pages::snippets;
+use crate::program::Running;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -1,11 +1,10 @@
 //! Programs that ask on a terminal.
 
-#![allow(clippy::print_stderr, reason = "what a test leaves behind is said where its failure is said")]
-
 use crate::common::tool;
+use crate::program::Running;
 use std::io::{Read, Write};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
@@ -32,9 +31,9 @@ pub fn on_a_terminal(command: &Command, answers: &[(&str, &str)]) -> Shown {
             None => script.env_remove(name),
         };
     }
-    let mut child = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("script can be run");
-    let (mut keys, mut screen) = (child.stdin.take().expect("it is piped"), child.stdout.take().expect("it is piped"));
-    let mut running = Running(child);
+    let mut running = Running::start(script.stdin(Stdio::piped()).stdout(Stdio::piped()));
+    let (keys, screen) = (running.0.stdin.take(), running.0.stdout.take());
+    let (mut keys, mut screen) = (keys.expect("it is piped"), screen.expect("it is piped"));
     let (sender, shows) = mpsc::channel();
     thread::spawn(move || {
         let mut bytes = [0; 1024];
@@ -80,18 +79,4 @@ fn as_typed(command: &Command) -> String {
     };
     let words: Vec<String> = [command.get_program()].into_iter().chain(command.get_args()).map(quoted).collect();
     words.join(" ")
-}
-
-/// Killed where the test ends before it.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        if matches!(self.0.try_wait(), Ok(Some(_))) {
-            return;
-        }
-        if self.0.kill().and_then(|()| self.0.wait()).is_err() {
-            eprintln!("a program on a terminal stays behind");
-        }
-    }
 }

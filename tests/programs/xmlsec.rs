@@ -1,11 +1,11 @@
 //! XML signatures as e-government applications use them: enveloped, RSA with SHA-256, canonical XML 1.0, the certificate
 //! in X509Data. xmlsec1 verifies them without the card.
 
-use crate::bounded::{bounded, run_typing};
 use crate::common::cards::PASSWORD;
 use crate::common::{Ran, Scratch, run, tool};
 use crate::database;
 use crate::ground::{Card, Ground, opensc, with_ground};
+use crate::program::{run_typing, without_terminal};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -32,7 +32,7 @@ pub fn assert_signed(scratch: &Scratch, card: &Card, signed: &Path) {
 
 fn verify(scratch: &Scratch, ca: &str, signed: &Path) -> Ran {
     let ca = scratch.file("trusted.pem", ca);
-    run(bounded(tool("xmlsec1", "xmlsec1")).args(["--verify", "--trusted-pem"]).args([&ca, signed]))
+    run(without_terminal(tool("xmlsec1", "xmlsec1")).args(["--verify", "--trusted-pem"]).args([&ca, signed]))
 }
 
 const APPLICATION: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
@@ -56,7 +56,7 @@ fn xmlsign(scratch: &Scratch) -> PathBuf {
     let flags = run(Command::new(tool("pkg-config", "pkg-config")).args(["--cflags", "--libs", "xmlsec1-nss", "nss"]));
     assert!(flags.success, "apt-get install libxmlsec1-dev (or `make setup-clients`)\n{}", flags.stderr);
     let program = scratch.path().join("xmlsign");
-    run(bounded(tool("gcc", "gcc"))
+    run(without_terminal(tool("gcc", "gcc"))
         .args(["-std=c11", "-Wall", "-Wextra", "-Werror", "-O1", "-o"])
         .args([&program, &Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/xmlsign.c")])
         .args(flags.stdout.split_whitespace()))
@@ -70,7 +70,7 @@ fn sign(ground: &Ground<'_>, xmlsign: &Path, database: &Path, token: &str, passw
     let nickname = format!("{token}:Digital Signature Certificate");
     let ran = run_typing(
         &ground.scratch,
-        bounded(xmlsign).args([database, Path::new(&nickname), &template, &signed]),
+        without_terminal(xmlsign).args([database, Path::new(&nickname), &template, &signed]),
         password,
     );
     (ran, signed)
@@ -79,7 +79,8 @@ fn sign(ground: &Ground<'_>, xmlsign: &Path, database: &Path, token: &str, passw
 /// What our signature token is called.
 fn token(ground: &Ground<'_>) -> String {
     let listed =
-        run(bounded(tool("pkcs11-tool", "opensc")).arg("--module").arg(ground.installed.sign()).arg("-L")).ok();
+        run(without_terminal(tool("pkcs11-tool", "opensc")).arg("--module").arg(ground.installed.sign()).arg("-L"))
+            .ok();
     let label = listed.lines().find_map(|line| line.trim().strip_prefix("token label"));
     label.and_then(|label| label.split_once(": ")).expect("there is a token").1.to_owned()
 }
@@ -139,7 +140,7 @@ fn xmlsec1_itself_does_not_take_an_engines_key_and_no_try_is_spent() {
         let template = template(&ground.scratch);
         let key = format!("pkcs11;pkcs11:id=%02;type=private?pin-value={PASSWORD},{}", certificate.display());
         let (said, _) = ground.with_inserted(&card, |_| {
-            run(bounded(tool("xmlsec1", "xmlsec1"))
+            run(without_terminal(tool("xmlsec1", "xmlsec1"))
                 .args(["--sign", "--privkey-openssl-engine", &key, "--output"])
                 .args([&ground.scratch.path().join("signed.xml"), &template])
                 .env("OPENSSL_CONF", ground.installed.conf("openssl-engine.cnf"))

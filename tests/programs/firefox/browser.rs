@@ -1,7 +1,5 @@
 //! Firefox in a window, with a profile of its own, and what its user does with it.
 
-#![allow(clippy::print_stderr, reason = "what a test leaves behind is said where its failure is said")]
-
 use super::marionette::Marionette;
 use crate::common::{run, tool};
 use crate::display::{Display, Window, patiently};

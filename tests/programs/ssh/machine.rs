@@ -1,9 +1,8 @@
 //! A machine for OpenSSH: an sshd and its one user, in namespaces of the test's own.
 
-#![allow(clippy::print_stderr, reason = "what a test leaves behind is said where its failure is said")]
-
 use crate::common::{Ran, eventually, run, tool};
-use crate::ground::{Ground, Running};
+use crate::ground::Ground;
+use crate::program::Running;
 use std::fs::{self, File, Permissions};
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
