@@ -20,21 +20,19 @@ p11kitdir ?= $(or $(shell pkg-config --variable=p11_module_configs p11-kit-1 2>/
 
 BUILD_PACKAGES := gcc libc6-dev libpcsclite-dev make pkg-config
 DEMO_PACKAGES := $(BUILD_PACKAGES) opensc openssl
-TEST_PACKAGES := $(DEMO_PACKAGES) iproute2 opensc-pkcs11 p11-kit-modules pcscd procps util-linux valgrind \
-	vsmartcard-vpcd
-
-# The programs people use, one program's a line; the versions tested are those of the Debian release.
+TEST_PACKAGES := $(DEMO_PACKAGES) iproute2 libnss3-tools opensc-pkcs11 openssh-client p11-kit p11-kit-modules pcscd \
+	procps util-linux valgrind vsmartcard-vpcd
+# The programs people use, one's a line; the versions tested are those of the Debian release.
 CLIENT_PACKAGES := $(TEST_PACKAGES) \
 	chromium \
 	curl libengine-pkcs11-openssl mmdebstrap \
-	firefox-esr imagemagick x11-utils xdotool xvfb \
-	git openssh-client openssh-server \
+	firefox-esr imagemagick xdotool xvfb \
+	git openssh-server \
 	gnutls-bin \
-	libnss3-tools \
-	libpam-pkcs11 \
-	libxmlsec1-nss libxmlsec1-openssl xmlsec1 \
-	openjdk-17-jdk-headless \
-	p11-kit \
+	libbcpkix-java libcommons-logging-java libpdfbox2-java openjdk-17-jdk-headless \
+	libnss3-dev \
+	libpam-pkcs11 pamtester \
+	libxmlsec1-dev libxmlsec1-nss libxmlsec1-openssl xmlsec1 \
 	poppler-utils \
 	python3-venv
 

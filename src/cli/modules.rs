@@ -13,7 +13,7 @@ pub const SIGN: &str = "libjpki_pkcs11-sign.so";
 /// Shows the user's own authentication key and nothing else, for OpenSSH.
 pub const SSH: &str = "libjpki_pkcs11-ssh.so";
 /// Those that every installation has.
-pub const FILES: [&str; 3] = [BOTH, AUTH, SIGN];
+pub const FILES: [&str; 4] = [BOTH, AUTH, SIGN, SSH];
 /// What the names of all begin and end with.
 const NAME: (&str, &str) = ("libjpki_pkcs11", ".so");
 

@@ -118,6 +118,14 @@ fn judge(mention: &Mention) -> Finding {
             Finding::note(Step::Program, "module-for-both", format!("{what}, the module with both tokens"))
                 .next(format!("Name {} there, so that no login asks for the signature password.", modules::AUTH))
         }
+        Some(modules::AUTH) if program == &Program::Ssh => {
+            Finding::note(Step::Program, "module-not-for-ssh", format!("{what}, the module for browsers")).next(
+                format!(
+                    "With it ssh also takes the authority's key for one of yours. Name {} there instead.",
+                    modules::SSH
+                ),
+            )
+        }
         _ => Finding::ok(Step::Program, "program", what),
     }
 }
@@ -310,6 +318,7 @@ mod tests {
     const AUTH: &str = "usr/lib/pkcs11/libjpki_pkcs11-auth.so";
     const BOTH: &str = "usr/lib/pkcs11/libjpki_pkcs11.so";
     const SIGN: &str = "usr/lib/pkcs11/libjpki_pkcs11-sign.so";
+    const SSH: &str = "usr/lib/pkcs11/libjpki_pkcs11-ssh.so";
 
     #[test]
     fn every_programs_file_is_read_and_named() {
@@ -318,13 +327,14 @@ mod tests {
         let found = found(&[
             (AUTH, ""),
             (SIGN, ""),
+            (SSH, ""),
             (
                 "etc/firefox/policies/policies.json",
                 r#"{"policies": {"SecurityDevices": {"Add": {"JPKI": "@/usr/lib/pkcs11/libjpki_pkcs11-auth.so"}}}}"#,
             ),
             ("home/me/.mozilla/firefox/x.default/pkcs11.txt", profile),
             ("home/me/.pki/nssdb/pkcs11.txt", profile),
-            ("home/me/.ssh/config", "Host *\n  pkcs11provider \"@/usr/lib/pkcs11/libjpki_pkcs11-auth.so\"\n"),
+            ("home/me/.ssh/config", "Host *\n  pkcs11provider \"@/usr/lib/pkcs11/libjpki_pkcs11-ssh.so\"\n"),
             (
                 "home/me/.config/jpki-pkcs11/openssl-provider.cnf",
                 "pkcs11-module-path = @/usr/lib/pkcs11/libjpki_pkcs11-sign.so\n",
@@ -338,7 +348,7 @@ mod tests {
                 "program: Firefox: /etc/firefox/policies/policies.json names /usr/lib/pkcs11/libjpki_pkcs11-auth.so",
                 "program: Firefox: /home/me/.mozilla/firefox/x.default/pkcs11.txt names /usr/lib/pkcs11/libjpki_pkcs11-auth.so",
                 "program: Chromium: /home/me/.pki/nssdb/pkcs11.txt names /usr/lib/pkcs11/libjpki_pkcs11-auth.so",
-                "program: ssh: /home/me/.ssh/config names /usr/lib/pkcs11/libjpki_pkcs11-auth.so",
+                "program: ssh: /home/me/.ssh/config names /usr/lib/pkcs11/libjpki_pkcs11-ssh.so",
                 "program: OpenSSL: /home/me/.config/jpki-pkcs11/openssl-provider.cnf names /usr/lib/pkcs11/libjpki_pkcs11-sign.so",
                 "program: Java: /home/me/.config/jpki-pkcs11/java-sign.cfg names /usr/lib/pkcs11/libjpki_pkcs11-sign.so",
                 "program: p11-kit: /usr/share/p11-kit/modules/jpki-pkcs11.module names /usr/lib/pkcs11/libjpki_pkcs11-auth.so",
@@ -353,6 +363,12 @@ mod tests {
             let found = found(&[(module, ""), ("etc/firefox/policies/policies.json", &policy(module))]);
             assert!(found[0].starts_with(code), "{found:?}");
         }
+    }
+
+    #[test]
+    fn ssh_with_the_browsers_module_is_told_of_its_own() {
+        let found = found(&[(AUTH, ""), ("home/me/.ssh/config", &format!("PKCS11Provider=@/{AUTH}"))]);
+        assert!(found[0].starts_with("module-not-for-ssh: "), "{found:?}");
     }
 
     #[test]
