@@ -45,6 +45,28 @@ impl P11Kit {
         command
     }
 
+    /// What `server` says of a client with the card's key, or nothing.
+    fn page_of(&self, server: &Server, priority: &str) -> String {
+        let mut client = self
+            .program("gnutls-cli")
+            .args(["--port", &server.port().to_string(), "--priority", priority, "--x509cafile"])
+            .arg(&server.authority)
+            .args(["--x509certfile", &format!("{};id=%01;type=cert", self.token)])
+            .args(["--x509keyfile", &format!("{};id=%01;type=private", self.token), "localhost"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("unshare can be run");
+        // It answers no more once the request's end is the connection's, so that stays open until it has ended. If it has
+        // ended before, then what it said shows why.
+        let mut request = client.stdin.take().expect("it is piped");
+        request.write_all(b"GET / HTTP/1.0\r\n\r\n").ok();
+        let output = client.wait_with_output().expect("it is our child");
+        drop(request);
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
     fn p11tool(&self, arguments: &[&str], more: &str) -> Ran {
         run(self.program("p11tool").args(arguments).arg(format!("{}{more}", self.token)))
     }
@@ -152,24 +174,7 @@ fn gnutls_cli_is_let_in(name: &str, version: Version) {
         };
         let page = |module: &Path| {
             let p11_kit = if module == auth { &ours } else { &theirs };
-            let mut client = p11_kit
-                .program("gnutls-cli")
-                .args(["--port", &server.port().to_string(), "--priority", priority, "--x509cafile"])
-                .arg(&server.authority)
-                .args(["--x509certfile", &format!("{};id=%01;type=cert", p11_kit.token)])
-                .args(["--x509keyfile", &format!("{};id=%01;type=private", p11_kit.token), "localhost"])
-                .stdin(Stdio::piped())
-                .stdout(Stdio::piped())
-                .stderr(Stdio::null())
-                .spawn()
-                .expect("unshare can be run");
-            // It answers no more once the request's end is the connection's, so that stays open until it has ended. If it
-            // has ended before, then what it said shows why.
-            let mut request = client.stdin.take().expect("it is piped");
-            request.write_all(b"GET / HTTP/1.0\r\n\r\n").ok();
-            let output = client.wait_with_output().expect("it is our child");
-            drop(request);
-            String::from_utf8_lossy(&output.stdout).into_owned()
+            p11_kit.page_of(&server, priority)
         };
         ground.compare(&card, PROGRAM, &format!("gnutls-cli, {version}"), &auth, |module| {
             admitted_by(&page(module), version).is_some()
@@ -189,4 +194,22 @@ fn gnutls_cli_is_let_in_at_tls_1_2() {
 #[test]
 fn gnutls_cli_is_let_in_at_tls_1_3() {
     gnutls_cli_is_let_in("gnutls::gnutls_cli_is_let_in_at_tls_1_3", Version::Tls13);
+}
+
+/// GnuTLS takes what the server names first without asking the module, as OpenSSL does.
+#[test]
+fn gnutls_cli_needs_to_be_told_what_the_card_can_sign_where_the_server_prefers_something_else() {
+    let name = "gnutls::gnutls_cli_needs_to_be_told_what_the_card_can_sign_where_the_server_prefers_something_else";
+    with_ground(name, |ground| {
+        let card = ground.card();
+        let likes = Some("RSA-PSS+SHA512:RSA-PSS+SHA256:RSA+SHA512:RSA+SHA256");
+        let server = Server::start_preferring(&ground.scratch, Version::Tls13, card.auth_ca(), likes);
+        let [ours, _] = P11Kit::pair(ground, &card);
+        let told = "NORMAL:-SIGN-ALL:+SIGN-RSA-PSS-RSAE-SHA256:+SIGN-RSA-SHA256";
+        for (priority, outcome) in [("NORMAL", None), (told, Some("RSA-PSS"))] {
+            let (page, _) = ground.with_inserted(&card, |_| ours.page_of(&server, priority));
+            assert_eq!(admitted_by(&page, Version::Tls13), outcome, "{priority}: {page}\n{}", server.log());
+        }
+        assert_eq!(card.tries(), (3, 5));
+    });
 }
