@@ -61,6 +61,9 @@
 //! * **Four files of one code.** The module knows its file name: `…-auth` and `…-sign` show one token each, since a browser
 //!   shown both asks for the signature password and could send name and address to any server; `…-ssh` shows what `…-auth`
 //!   does without the authority's certificate, whose key OpenSSH would take for one of the holder's.
+//! * **The card is everybody's.** Who waits for it looks ten times a second, libpcsclite and pcscd alike, and would miss the
+//!   moments between the transactions of a busy signer: after three seconds without a gap a connection leaves one
+//!   (`transport/pcsc/turns.rs`).
 //! * **Fork.** A child finds the parent's state by process id and leaves it alone, locks included: it is uninitialised until
 //!   it calls C_Initialize, and what it inherited is leaked, for closing it would reset the parent's card. A fork waits for
 //!   the moments in which libpcsclite holds its own lock (`transport/pcsc/fork.rs`).
