@@ -1,32 +1,58 @@
 //! The pages of `docs/programs`: that there is one for each program and configuration file, in English and in Japanese, and
 //! that it says what its reader has to know. What a page tells its reader to run, the program's tests run.
 
+use crate::common::run;
+use Keys::{Authentication, Both, Signature};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-/// The programs with a page.
-const PROGRAMS: [&str; 17] = [
-    "chromium",
-    "firefox",
-    "gnutls",
-    "java",
-    "load-path",
-    "login",
-    "mail",
-    "nss-tools",
-    "openssl-engine",
-    "openssl-provider",
-    "p11-kit",
-    "pdf",
-    "pkcs11-tool",
-    "python",
-    "rust",
-    "ssh",
-    "xml",
+/// Whose keys a page is about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Keys {
+    Authentication,
+    Signature,
+    Both,
+}
+
+/// The pages of programs, and the keys each program uses.
+const PROGRAMS: [(&str, Keys); 18] = [
+    ("chromium", Authentication),
+    ("doctor", Both),
+    ("firefox", Authentication),
+    ("gnutls", Both),
+    ("java", Both),
+    ("load-path", Both),
+    ("login", Authentication),
+    ("mail", Signature),
+    ("nss-tools", Both),
+    ("openssl-engine", Both),
+    ("openssl-provider", Both),
+    ("p11-kit", Both),
+    ("pdf", Signature),
+    ("pkcs11-tool", Both),
+    ("python", Both),
+    ("rust", Both),
+    ("ssh", Authentication),
+    ("xml", Signature),
 ];
 /// Pages of another form: the index, and the note on TLS 1.3.
 const OTHERS: [&str; 2] = ["README", "tls13"];
+/// What `make test-clients` makes of what these tests count, after them.
+const COSTS: &str = "costs.md";
+/// What `jpki setup` sets up, by the page.
+const SETUPS: [(&str, &str); 7] = [
+    ("chromium", "chromium"),
+    ("firefox", "firefox"),
+    ("java", "java"),
+    ("openssl-engine", "openssl"),
+    ("openssl-provider", "openssl"),
+    ("p11-kit", "p11-kit"),
+    ("ssh", "ssh"),
+];
+/// Where `make install` puts the files of `pkcs11-conf`.
+const DOCS: &str = "/usr/local/share/doc/jpki-pkcs11/";
 
 struct Language {
     ending: &'static str,
@@ -83,6 +109,22 @@ fn pages() -> Vec<(String, String)> {
     pages
 }
 
+/// The name and the text of a program's page, which is empty where there is none.
+fn page(program: &str, language: &Language) -> (String, String) {
+    let name = format!("{program}{}", language.ending);
+    let page = fs::read_to_string(top().join("docs/programs").join(&name)).unwrap_or_default();
+    (name, page)
+}
+
+/// The files that a page leads to.
+fn links(page: &str) -> BTreeSet<PathBuf> {
+    let targets = page.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(target, _)| target);
+    targets
+        .filter(|target| !target.contains("://") && !target.starts_with('#'))
+        .map(|target| PathBuf::from(target.split('#').next().unwrap_or(target)))
+        .collect()
+}
+
 fn name(path: &Path) -> String {
     path.file_name().and_then(|name| name.to_str()).expect("it is UTF-8").to_owned()
 }
@@ -104,7 +146,7 @@ fn every_program_has_its_page_with_its_sections_in_both_languages() {
     let pages = pages();
     let mut faults = BTreeSet::new();
     for language in &LANGUAGES {
-        for program in PROGRAMS.iter().chain(&OTHERS) {
+        for program in PROGRAMS.iter().map(|(program, _)| program).chain(&OTHERS) {
             let name = format!("{program}{}", language.ending);
             let Some((_, page)) = pages.iter().find(|(found, _)| *found == name) else {
                 faults.insert(format!("{name} is missing"));
@@ -118,7 +160,7 @@ fn every_program_has_its_page_with_its_sections_in_both_languages() {
     }
     let known = |name: &str| {
         let program = name.strip_suffix(".ja.md").or(name.strip_suffix(".md")).unwrap_or(name);
-        PROGRAMS.contains(&program) || OTHERS.contains(&program) || name == "costs.md"
+        PROGRAMS.iter().any(|(known, _)| *known == program) || OTHERS.contains(&program) || name == COSTS
     };
     faults.extend(pages.iter().filter(|(name, _)| !known(name)).map(|(name, _)| format!("{name} is not listed here")));
     none(faults);
@@ -149,17 +191,21 @@ fn every_configuration_file_is_named_by_a_page_in_both_languages() {
 fn every_page_says_what_others_learn_from_the_certificate_it_uses() {
     let mut faults = BTreeSet::new();
     for language in &LANGUAGES {
-        for program in PROGRAMS {
-            let name = format!("{program}{}", language.ending);
-            let Ok(page) = fs::read_to_string(top().join("docs/programs").join(&name)) else { continue };
+        for (program, keys) in PROGRAMS {
+            let (name, page) = page(program, language);
             let says = prose(&page);
-            let lacks = |words: &[&'static str]| words.iter().find(|words| !says.contains(**words)).copied();
-            let uses = |ending: &str| page.contains(&format!("libjpki_pkcs11-{ending}.so"));
-            if uses("auth") || uses("ssh") {
-                faults.extend(lacks(&language.authentication).map(|words| format!("{name} does not say {words:?}")));
+            let mut wanted = Vec::new();
+            if let Authentication | Both = keys {
+                wanted.extend(language.authentication);
             }
-            if uses("sign") {
-                faults.extend(lacks(language.signature).map(|words| format!("{name} does not say {words:?}")));
+            if let Signature | Both = keys {
+                wanted.extend(language.signature);
+            }
+            let lacks = wanted.into_iter().filter(|words| !says.contains(words));
+            faults.extend(lacks.map(|words| format!("{name} does not say {words:?}")));
+            let uses = |ending: &str| page.contains(&format!("libjpki_pkcs11-{ending}.so"));
+            if (uses("auth") || uses("ssh")) && keys == Signature || uses("sign") && keys == Authentication {
+                faults.insert(format!("{name} names a module that it is not said to use"));
             }
         }
     }
@@ -168,30 +214,147 @@ fn every_page_says_what_others_learn_from_the_certificate_it_uses() {
 
 /// In Japanese a secret is called by what it is for.
 #[test]
-fn no_japanese_page_speaks_of_a_pin() {
+fn no_japanese_page_speaks_of_a_pin_or_of_some_password() {
+    // Of these, the last two are not the card's.
+    const NAMED: [&str; 4] = ["利用者証明用", "署名用", "アカウントの", "セキュリティデバイスの"];
     let mut faults = BTreeSet::new();
-    for (name, page) in pages().into_iter().filter(|(name, _)| name.ends_with(".ja.md")) {
-        let says = prose(&page);
-        // What a program says in its own words is quoted.
-        let own = says.split(['「', '」']).step_by(2).collect::<String>();
-        let at = own.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| word == "PIN");
-        faults.extend(at.then(|| name.clone()));
+    for (name, page) in japanese_pages() {
+        let own = in_own_words(&page);
+        if own.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| word == "PIN") {
+            faults.insert(format!("{name} speaks of a PIN"));
+        }
+        let own: String = own.split_whitespace().collect();
+        for (at, _) in own.match_indices("パスワード") {
+            let before = &own[..at];
+            if !NAMED.iter().any(|named| before.ends_with(named)) {
+                let tail: String = before.chars().skip(before.chars().count().saturating_sub(12)).collect();
+                faults.insert(format!("{name} does not say which: {tail}パスワード"));
+            }
+        }
+    }
+    none(faults);
+}
+
+/// A check without revocation data proves neither that a certificate is in force nor who somebody is.
+#[test]
+fn no_japanese_page_promises_what_only_revocation_data_could() {
+    let mut faults = BTreeSet::new();
+    for (name, page) in japanese_pages() {
+        let own: String = in_own_words(&page).split_whitespace().collect();
+        // The name of the check that others make, and a period of time.
+        let own = own.replace("有効性確認", "").replace("有効期間", "");
+        for word in ["有効", "検証済み", "本人確認"] {
+            if own.contains(word) {
+                faults.insert(format!("{name} says {word}"));
+            }
+        }
+    }
+    none(faults);
+}
+
+fn japanese_pages() -> impl Iterator<Item = (String, String)> {
+    pages().into_iter().filter(|(name, _)| name.ends_with(".ja.md"))
+}
+
+/// A Japanese page's prose without what programs say in theirs, which is quoted.
+fn in_own_words(page: &str) -> String {
+    prose(page).split(['「', '」']).step_by(2).collect()
+}
+
+#[test]
+fn programs_and_commands_are_the_same_in_both_languages() {
+    // A remark is translated.
+    let remark = |line: &str| line.starts_with('#') || line.is_empty();
+    let commands = |page: &str| -> Vec<String> {
+        let blocks = ["sh", "text"].map(|language| blocks(page, language).concat()).concat();
+        let lines = blocks.lines().map(|line| line.split(" # ").next().unwrap_or(line).trim_end().to_owned());
+        lines.filter(|line| !remark(line)).collect()
+    };
+    let mut faults = BTreeSet::new();
+    for (program, _) in PROGRAMS {
+        let [english, japanese] = LANGUAGES.each_ref().map(|language| page(program, language).1);
+        for language in ["python", "rust", "java", "c"] {
+            if blocks(&english, language) != blocks(&japanese, language) {
+                faults.insert(format!("{program}: {language}"));
+            }
+        }
+        let (english, japanese) = (commands(&english), commands(&japanese));
+        let differs = english.iter().zip(&japanese).find(|(one, other)| one != other);
+        faults.extend(differs.map(|(one, other)| format!("{program}: {one:?}, {other:?}")));
+        if english.len() != japanese.len() {
+            faults.insert(format!("{program}: {} commands, {} in Japanese", english.len(), japanese.len()));
+        }
     }
     none(faults);
 }
 
 #[test]
-fn programs_are_the_same_in_both_languages() {
+fn every_page_sends_its_reader_to_the_doctor_and_to_the_quick_way_where_there_is_one() {
+    let help = run(Command::new(env!("CARGO_BIN_EXE_jpki")).args(["setup", "--help"])).ok();
+    let listed = help.lines().filter_map(|line| line.trim().strip_prefix("- ")?.split_once(':'));
+    let listed: BTreeSet<_> = listed.map(|(program, _)| program).collect();
+    assert_eq!(listed, SETUPS.iter().map(|(_, program)| *program).collect(), "{help}");
     let mut faults = BTreeSet::new();
-    for program in PROGRAMS {
-        let [english, japanese] = LANGUAGES.map(|language| {
-            let path = top().join("docs/programs").join(format!("{program}{}", language.ending));
-            fs::read_to_string(path).unwrap_or_default()
-        });
-        for language in ["python", "rust", "java", "c"] {
-            if blocks(&english, language) != blocks(&japanese, language) {
-                faults.insert(format!("{program}: {language}"));
+    for language in &LANGUAGES {
+        let wanted = PROGRAMS.map(|(program, _)| (program, "jpki doctor".to_owned()));
+        let quick = SETUPS.map(|(program, name)| (program, format!("jpki setup {name}")));
+        for (program, words) in wanted.into_iter().chain(quick) {
+            let (name, page) = page(program, language);
+            if !page.contains(&words) {
+                faults.insert(format!("{name} does not say {words:?}"));
             }
+        }
+    }
+    none(faults);
+}
+
+#[test]
+fn every_file_that_a_page_names_is_installed() {
+    let makefile = read(&top().join("Makefile"));
+    let modules = makefile.lines().find_map(|line| line.strip_prefix("MODULES := ")).expect("it says what it installs");
+    let modules: Vec<_> = modules.split(' ').collect();
+    assert_eq!(modules.len(), 4);
+    let is_name = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    let names = |page: &str, prefix: &str| -> BTreeSet<String> {
+        let rest = page.split(prefix).skip(1);
+        rest.map(|rest| rest.split(|c| !is_name(c)).next().unwrap_or(rest).trim_end_matches('.').to_owned()).collect()
+    };
+    let mut faults = BTreeSet::new();
+    let readme = ("README.md of all".to_owned(), read(&top().join("README.md")));
+    for (name, page) in pages().into_iter().chain([readme]) {
+        for file in names(&page, DOCS).iter().filter(|file| !file.is_empty()) {
+            let conf = top().join("pkcs11-conf");
+            if !conf.join(file).exists() && !conf.join(format!("{file}.in")).exists() {
+                faults.insert(format!("{name}: {DOCS}{file}"));
+            }
+        }
+        for rest in names(&page, "libjpki_pkcs11") {
+            let file = format!("libjpki_pkcs11{rest}");
+            if !modules.contains(&file.as_str()) {
+                faults.insert(format!("{name}: {file}"));
+            }
+        }
+    }
+    none(faults);
+}
+
+#[test]
+fn the_readme_leads_to_every_page_and_names_every_file_of_the_module() {
+    let readme = read(&top().join("README.md"));
+    let mut faults = BTreeSet::new();
+    let files = links(&readme);
+    let pages = PROGRAMS.map(|(program, _)| program).into_iter().chain(OTHERS).map(|page| format!("{page}.md"));
+    for page in pages.chain(["README.ja.md".to_owned(), COSTS.to_owned()]) {
+        if !files.contains(&Path::new("docs/programs").join(&page)) {
+            faults.insert(format!("it does not lead to {page}"));
+        }
+    }
+    for file in files.iter().filter(|file| !file.ends_with(COSTS) && !top().join(file).exists()) {
+        faults.insert(format!("{} is missing", file.display()));
+    }
+    for module in ["", "-auth", "-sign", "-ssh"] {
+        if !readme.contains(&format!("| `libjpki_pkcs11{module}.so` |")) {
+            faults.insert(format!("its table has no libjpki_pkcs11{module}.so"));
         }
     }
     none(faults);
@@ -201,16 +364,13 @@ fn programs_are_the_same_in_both_languages() {
 fn every_link_leads_to_a_page_and_the_index_has_them_all() {
     let mut faults = BTreeSet::new();
     for (name, page) in pages() {
-        let targets = page.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(target, _)| target);
-        let files: BTreeSet<PathBuf> = targets
-            .filter(|target| !target.contains("://") && !target.starts_with('#'))
-            .map(|target| PathBuf::from(target.split('#').next().unwrap_or(target)))
-            .collect();
-        for file in files.iter().filter(|file| !top().join("docs/programs").join(file).exists()) {
+        let files = links(&page);
+        let is_missing = |file: &Path| file != Path::new(COSTS) && !top().join("docs/programs").join(file).exists();
+        for file in files.iter().filter(|file| is_missing(file)) {
             faults.insert(format!("{name}: {} is missing", file.display()));
         }
         for language in LANGUAGES.iter().filter(|language| name == format!("README{}", language.ending)) {
-            for program in PROGRAMS.iter().chain(&["tls13"]) {
+            for program in PROGRAMS.map(|(program, _)| program).iter().chain(&["tls13"]) {
                 let page = format!("{program}{}", language.ending);
                 if !files.contains(Path::new(&page)) {
                     faults.insert(format!("{name} does not list {page}"));
