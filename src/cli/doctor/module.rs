@@ -50,7 +50,7 @@ pub fn examine(machine: &Machine, config: &Config, card: bool, findings: &mut Ve
     }
     if are_one_file(&found) {
         findings.push(
-            Finding::problem(Step::Module, "module-linked", "its three files are links to one")
+            Finding::problem(Step::Module, "module-linked", "its files are links to one")
                 .next("The loader takes them for one module. Copy them: sudo make install"),
         );
     }
