@@ -1,5 +1,6 @@
 //! The programs people use, driven for real with the built module and practice cards in a pcscd of the test's own. Each is
 //! set up as its user would do it, with what `make install` installs. `make test-clients` installs the programs first.
+
 #![allow(clippy::print_stderr, reason = "what a test leaves behind is said where its failure is said")]
 #![allow(clippy::print_stdout, reason = "what was measured is said")]
 
