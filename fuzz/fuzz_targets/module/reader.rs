@@ -243,7 +243,7 @@ impl World {
             // Nothing.
             0xEA..0xEC => answer.clear(),
             // Too late: the card has seen the command, nobody the answer.
-            0xF4.. => return Err(self.any_error()),
+            0xF4.. => return Err(self.any_error(reader)),
             // A signature, certificate or file that begins as the real one does.
             _ => {
                 let status = answer.split_off(answer.len().saturating_sub(2));
