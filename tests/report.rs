@@ -220,4 +220,10 @@ fn a_text_that_is_no_report_makes_no_card() {
     let said = run(jpki().args(["card", "new", "--from-report"]).arg(&text).arg(&card)).refused();
     assert!(said.contains("no kind of card"), "{said}");
     assert!(!card.exists());
+    let said = run(jpki().args(["card", "new", "--from-report", "/dev/zero"]).arg(&card)).refused();
+    assert!(said.contains("longer than a report"), "{said}");
+    let text = scratch.file("not text", [0xFF, 0xFE, b'j']);
+    let said = run(jpki().args(["card", "new", "--from-report"]).arg(&text).arg(&card)).refused();
+    assert!(said.contains("not text: ") && said.contains("UTF-8"), "{said}");
+    assert!(!card.exists());
 }

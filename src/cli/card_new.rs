@@ -5,11 +5,13 @@ use crate::emulator::PracticeCard;
 use crate::emulator::date::Date;
 use crate::emulator::image::Kind;
 use crate::emulator::issue::{self, Choice, Order};
-use crate::emulator::report::CardReport;
+use crate::emulator::report::{self, CardReport};
 use crate::emulator::resident::{Birth, Era, Resident, Sex, Written};
 use crate::emulator::seed::Seed;
 use crate::emulator::store::Store;
 use clap::ValueEnum;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -157,7 +159,11 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 
 /// The report in `path`.
 fn report(path: &Path) -> Result<(&Path, CardReport)> {
-    let text = std::fs::read_to_string(path).map_err(|error| failed(format!("{}: {error}", shown(path))))?;
+    let mut text = String::new();
+    // One byte more than the longest, so that what is longer is told so, and not read to its end.
+    let most = report::LONGEST as u64 + 1;
+    let read = File::open(path).and_then(|file| file.take(most).read_to_string(&mut text));
+    read.map_err(|error| failed(format!("{}: {error}", shown(path))))?;
     let report = CardReport::parse(&text).map_err(|error| failed(format!("{}: {error}", shown(path))))?;
     Ok((path, report))
 }

@@ -8,6 +8,10 @@ use crate::apdu::Sw;
 
 /// The first line of a report.
 pub const FORMAT: &str = "jpki card report, version 1";
+/// More than any report has, in bytes; one of the program's own has some 10 000.
+pub const LONGEST: usize = 1 << 18;
+/// More than all its answers have in bytes: a masked run takes few characters, whatever its length.
+const MOST: usize = 1 << 16;
 
 /// A report, as its file has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +44,9 @@ pub enum Unusable {
     /// A line is none of the format's.
     #[error("line {0} is none of a report's")]
     Line(usize),
+    /// It is longer than any report.
+    #[error("it is longer than a report can be")]
+    TooLong,
     /// The last line is missing: part of it was lost.
     #[error("its last line, \"end\", is missing")]
     CutOff,
@@ -54,6 +61,10 @@ impl CardReport {
     /// # Errors
     /// [`Unusable`], but for [`Unusable::Kind`].
     pub fn parse(text: &str) -> Result<CardReport, Unusable> {
+        if text.len() > LONGEST {
+            return Err(Unusable::TooLong);
+        }
+        let mut room = MOST;
         let mut lines = (1..).zip(text.lines().map(str::trim_end));
         if lines.next().is_none_or(|(_, line)| line != FORMAT) {
             return Err(Unusable::Format);
@@ -81,6 +92,7 @@ impl CardReport {
                         let sw = sw.and_then(|sw| u16::from_str_radix(sw, 16).ok()).ok_or_else(wrong)?;
                         exchange.sw = Some(Sw(sw));
                         exchange.data = bytes(tokens.into_iter()).ok_or_else(wrong)?;
+                        room = room.checked_sub(exchange.data.len()).ok_or(Unusable::TooLong)?;
                     }
                 }
                 "end" => return Ok(report),
@@ -289,7 +301,8 @@ impl CardReport {
         // READ BINARY of one byte each, here inside the file and there beyond it.
         let mut asked = None;
         for Exchange { command, data, sw } in rest {
-            if let [0x00, 0xB0, high, low, 0x01] = command[..] {
+            // With the highest bit, P1 names a file.
+            if let [0x00, 0xB0, high @ 0x00..=0x7F, low, 0x01] = command[..] {
                 asked = Some(u16::from_be_bytes([high, low]));
             }
             let (Some(offset), Some(sw)) = (asked, sw) else { continue };
@@ -321,8 +334,6 @@ fn set<T>(switch: &mut T, seen: Option<T>) {
 
 /// `3082 XX*2 FF`: capital hex digits, and masked bytes with their number.
 fn bytes<'a>(tokens: impl Iterator<Item = &'a str>) -> Option<Vec<Option<u8>>> {
-    /// As many as an answer can have.
-    const MOST: usize = 65_536;
     let mut bytes = Vec::new();
     for token in tokens {
         match token.strip_prefix("XX*") {
@@ -369,5 +380,28 @@ mod tests {
         assert_eq!(parse("hello"), Err(Unusable::Line(2)));
         assert_eq!(parse("probe x\n> 00A4\n< 9000"), Err(Unusable::CutOff));
         assert_eq!(parse("end").unwrap().kind(), Err(Unusable::Kind));
+    }
+
+    #[test]
+    fn a_text_takes_no_more_memory_than_a_report_can() {
+        let masked = "> 00B0\n< XX*60000 9000\n";
+        assert!(CardReport::parse(&format!("{FORMAT}\nprobe x\n{masked}end")).is_ok());
+        let twice = format!("{FORMAT}\nprobe x\n{masked}{masked}end");
+        assert_eq!(CardReport::parse(&twice), Err(Unusable::TooLong));
+        let remarks = format!("{FORMAT}\n{}end", "# \n".repeat(LONGEST / 3));
+        assert_eq!(CardReport::parse(&remarks), Err(Unusable::TooLong));
+    }
+
+    #[test]
+    fn an_offset_that_names_a_file_is_no_size() {
+        let size = |offset: &str| {
+            let text = format!(
+                "{FORMAT}\nprobe certificate-auth\n> 00A4020C02000A\n< 9000\n> 00B0000004\n< 3082 XX*2 9000\n\
+                 > 00B0{offset}01\n< FF 9000\nend"
+            );
+            CardReport::parse(&text).unwrap().certificate("certificate-auth").size
+        };
+        assert_eq!(size("7FFF"), Some(0x8000));
+        assert_eq!(size("FFFF"), None);
     }
 }
