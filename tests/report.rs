@@ -78,6 +78,8 @@ fn a_card_made_from_a_report_answers_as_the_card_that_was_reported() {
             "unknown-scheme = 'after-pin'\nfci = 'nothing'\ncontact-atr-at-power-on = false\nstatus-file = false",
             "default-key = false\natr = 'contactless'\nschemes = 'padding-only'\nauth-certificate = 'pin'",
             "file-sizes = { auth = 4000, auth-ca = 2048, sign-ca = 3001 }\nanswers = 'get-response'",
+            "certificate-filler-len = 0",
+            "certificate-filler-len = 0\nfile-sizes = { auth-ca = 2048 }\nanswers = 'get-response'",
         ],
     );
 }
@@ -169,6 +171,22 @@ fn a_report_holds_nothing_of_the_holder() {
         let length = der.as_bytes().len();
         assert!(!digits.contains(&hex(&der.as_bytes()[..4])), "{name} certificate's length {length}");
     }
+}
+
+#[test]
+fn a_file_that_ends_with_its_certificate_does_not_tell_the_certificates_length() {
+    let report_of = |municipality: &str| {
+        let scratch = Scratch::new();
+        let file = card_as(&scratch, Kind::MyNumber, |order| {
+            order.resident.municipality = municipality.into();
+            order.switches = toml::from_str("certificate-filler-len = 0").unwrap();
+        });
+        let auth = Image::parse(&fs::read_to_string(&file).unwrap()).unwrap().certificates.auth.unwrap();
+        (auth.len(), report(&scratch, &file))
+    };
+    let (short, long) = (report_of("Tsu-shi"), report_of("Minamikyushu-shi"));
+    assert_ne!(short.0, long.0, "what the names do to the certificate");
+    assert_eq!(short.1, long.1);
 }
 
 #[test]

@@ -162,6 +162,9 @@ impl CardReport {
         switches.file_sizes.auth = auth.size;
         switches.file_sizes.auth_ca = auth_ca.size;
         switches.file_sizes.sign_ca = sign_ca.size;
+        if [auth, auth_ca, sign_ca].iter().any(|file| file.exact) {
+            switches.certificate_filler_len = 0;
+        }
         Ok(())
     }
 
@@ -300,10 +303,12 @@ impl CardReport {
         }
         // READ BINARY of one byte each, here inside the file and there beyond it.
         let mut asked = None;
+        found.exact = found.there == Some(true);
         for Exchange { command, data, sw } in rest {
             // With the highest bit, P1 names a file.
             if let [0x00, 0xB0, high @ 0x00..=0x7F, low, 0x01] = command[..] {
                 asked = Some(u16::from_be_bytes([high, low]));
+                found.exact = false;
             }
             let (Some(offset), Some(sw)) = (asked, sw) else { continue };
             if sw.is_ok() && data.len() == 1 {
@@ -324,6 +329,8 @@ struct CertificateFile {
     guarded: Option<bool>,
     size: Option<u16>,
     filler: Option<Filler>,
+    /// It ends with its certificate: then its size is not told.
+    exact: bool,
 }
 
 fn set<T>(switch: &mut T, seen: Option<T>) {

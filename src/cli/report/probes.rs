@@ -110,7 +110,8 @@ impl Asking<'_, '_> {
     }
 
     /// A certificate's file: whether it can be read, how large it is, and what is behind the certificate. Which bytes are
-    /// read does not depend on the certificate.
+    /// read does not depend on the certificate. Of a file that ends where its certificate does, the size is not told: that
+    /// would be the certificate's length.
     fn certificate(&mut self, name: &'static str, ef: u8) -> Result<()> {
         self.probe(name, "A certificate's file: its head, then single bytes for its size.", object_head);
         if !self.select_ef(ef)? {
@@ -120,6 +121,7 @@ impl Asking<'_, '_> {
         if !head.sw.is_ok() {
             return Ok(());
         }
+        let so_far = self.trace.exchanges();
         // The number of bytes, between `within` and `beyond`.
         let (mut within, mut beyond) = (1_u16, 0x8000_u16);
         while beyond - within > 1 {
@@ -130,7 +132,9 @@ impl Asking<'_, '_> {
         let end = Header::parse(&head.data)
             .filter(|header| header.tag == tlv::SEQUENCE)
             .and_then(|header| header.total_len());
-        if last.is_some() && end.is_none_or(|end| end < usize::from(within)) {
+        if end.is_some_and(|end| end >= usize::from(within)) {
+            self.trace.forget_beyond(so_far);
+        } else if last.is_some() {
             self.trace.unmask(object_head_and_filler);
         }
         Ok(())

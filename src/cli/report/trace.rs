@@ -34,6 +34,18 @@ impl Trace {
         }
     }
 
+    /// How many exchanges the probe that began last has so far.
+    pub fn exchanges(&self) -> usize {
+        self.probes.last().map_or(0, |probe| probe.exchanges.len())
+    }
+
+    /// Of this probe, only the first `count` exchanges are written down.
+    pub fn forget_beyond(&mut self, count: usize) {
+        if let Some(probe) = self.probes.last_mut() {
+            probe.exchanges.truncate(count);
+        }
+    }
+
     /// From now on, of this probe, what `mask` shows.
     pub fn unmask(&mut self, mask: Mask) {
         if let Some(probe) = self.probes.last_mut() {
