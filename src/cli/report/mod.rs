@@ -83,19 +83,11 @@ fn report(config: &Config, named: Option<&str>) -> Result<String> {
     ))
 }
 
-/// A reader's name without what may be its serial number: what stands in brackets, long runs of digits, the index at its
-/// end.
+/// A reader's name without what may be its serial number: all from the first bracket on, long runs of digits, the index at
+/// its end.
 fn reader_model(name: &str) -> String {
-    let mut model = String::new();
-    let mut depth = 0_u32;
-    for c in sanitise(name).chars() {
-        match c {
-            '(' | '[' => depth += 1,
-            ')' | ']' => depth = depth.saturating_sub(1),
-            c if depth == 0 => model.push(c),
-            _ => {}
-        }
-    }
+    let name = sanitise(name);
+    let model = name.split(['(', '[']).next().unwrap_or_default();
     let words = model.split_whitespace().map(|word| {
         let digits = word.chars().filter(char::is_ascii_hexdigit).count();
         let numbers = word.chars().filter(char::is_ascii_digit).count();
@@ -120,5 +112,7 @@ mod tests {
         );
         assert_eq!(reader_model("ACS ACR122U PICC Interface 01 00"), "ACS ACR122U PICC Interface");
         assert_eq!(reader_model("Reader 0123456789AB 00 00"), "Reader XX");
+        // A serial number may hold any character that USB's strings do.
+        assert_eq!(reader_model("Reader (AB)12(C 34) 5) 00 00"), "Reader");
     }
 }

@@ -1,7 +1,7 @@
 //! The questions, in their order. None presents a secret or changes anything; those that name a private key are put only
 //! after whatever was verified has been cleared, so that none can be answered with a signature.
 
-use super::trace::{Mask, Trace, contact_atr, everything, nothing, object_head, object_head_and_filler, token_info};
+use super::trace::{Mask, Trace, contact_atr, directory, nothing, object_head, object_head_and_filler, token_info};
 use crate::apdu::{
     COMPUTE_DIGITAL_SIGNATURE, Command, GET_DATA, GET_RESPONSE, READ_BINARY, Response, SELECT, Sw, VERIFY,
 };
@@ -98,14 +98,11 @@ impl Asking<'_, '_> {
 
     /// Whether the card's list has the signature certificate.
     fn directory(&mut self) -> Result<Option<bool>> {
-        self.probe("directory", "The list of certificates.", everything);
+        self.probe("directory", "The list of certificates.", directory);
         if !self.select_ef(DIRECTORY)? {
             return Ok(None);
         }
         let response = self.ask_whole(&Command::new(0x00, READ_BINARY, 0x00, 0x00).le(3))?;
-        if response.data.len() > 3 {
-            self.trace.unmask(nothing);
-        }
         Ok(response.data.first().map(|byte| *byte != 0))
     }
 

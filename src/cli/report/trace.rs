@@ -105,8 +105,13 @@ pub fn nothing(data: &[u8]) -> Vec<Option<u8>> {
 }
 
 /// Everything: of answers that are the same for every holder.
-pub fn everything(data: &[u8]) -> Vec<Option<u8>> {
+fn everything(data: &[u8]) -> Vec<Option<u8>> {
     data.iter().copied().map(Some).collect()
+}
+
+/// The list of certificates, three bytes without anything of the holder's.
+pub fn directory(data: &[u8]) -> Vec<Option<u8>> {
+    if data.len() == 3 { everything(data) } else { nothing(data) }
 }
 
 /// The ATR of the contacts, of which GET DATA leaves out the first byte, if it is the one that is published.
@@ -167,6 +172,12 @@ pub fn masked_atr(atr: &[u8]) -> Vec<Option<u8>> {
         at += bytes;
         present = next;
     }
+    // One that has not as many bytes as it says, with a check byte or without, is not put together by the standard: then
+    // any of them may be the number.
+    let whole = at + usize::from(format & 0x0F);
+    if atr.len() != whole && atr.len() != whole + 1 {
+        return nothing(atr);
+    }
     atr.iter().enumerate().map(|(index, byte)| (index < at).then_some(*byte)).collect()
 }
 
@@ -192,13 +203,22 @@ mod tests {
     }
 
     #[test]
+    fn of_a_list_of_certificates_that_is_none_nothing_is_shown() {
+        assert_eq!(Shown(&directory(&[0x8F, 0x8F, 0x00])).to_string(), "8F8F00");
+        assert_eq!(Shown(&directory(&[0x8F, 0x8F, 0x00, 0x12])).to_string(), "XX*4");
+    }
+
+    #[test]
     fn an_unknown_answer_to_reset_is_shown_without_historical_bytes() {
         let shown = |atr: &[u8]| Shown(&masked_atr(atr)).to_string();
         assert_eq!(shown(Atr::ContactLong.bytes()), Hex(Atr::ContactLong.bytes()).to_string());
         assert_eq!(shown(&[0x3B, 0x88, 0x80, 0x01, 1, 2, 3, 4, 5, 6, 7, 8, 9]), "3B888001 XX*9");
         assert_eq!(shown(&[0x3B, 0x02, 0x14, 0x50]), "3B02 XX*2");
         assert_eq!(shown(&[0x3B]), "XX*1");
-        assert_eq!(shown(&[0x3B, 0xF0]), "3BF0");
+        assert_eq!(shown(&[0x3B, 0x65, 0x00, 0x00, 1, 2, 3, 4, 5]), "3B650000 XX*5");
+        // No answer to reset by the standard: its "interface bytes" are the card's own number.
+        assert_eq!(shown(&[0x3B, 0xF0]), "XX*2");
+        assert_eq!(shown(&[0x3B, 0x70, 0x12, 0x34, 0x56, 0x78, 0x9A]), "XX*7");
     }
 
     #[test]
