@@ -225,8 +225,14 @@ fn a_report_through_pcsc_presents_no_secret_and_reads_no_certificate() {
 #[test]
 fn a_card_that_is_none_of_ours_has_no_report() {
     with_pcscd("a_card_that_is_none_of_ours_has_no_report", |pcscd| {
-        let _foreign = pcscd.insert_mute();
-        run(jpki().args(["doctor", "--report"])).refused();
+        let mute = pcscd.insert_mute();
+        let said = run(jpki().args(["doctor", "--report"])).refused();
+        assert!(said.contains("the card does not answer"), "{said}");
+        pcscd.remove(mute);
+        // Says 9000 to everything.
+        let _foreign = pcscd.insert_scripted();
+        let said = run(jpki().args(["doctor", "--report"])).refused();
+        assert!(said.contains("no reader holds a card with certificates of JPKI"), "{said}");
     });
 }
 

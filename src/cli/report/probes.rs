@@ -1,10 +1,12 @@
-//! The questions, in their order. None presents a secret or changes anything; those that name a private key are put only
-//! after whatever was verified has been cleared, so that none can be answered with a signature.
+//! The questions, in their order. None presents a secret or changes anything. A secret and a private key are named only to
+//! a card whose kind is known, and a key only after whatever was verified has been cleared, so that none of these questions
+//! can be answered with a signature.
 
 use super::trace::{Mask, Trace, contact_atr, directory, nothing, object_head, object_head_and_filler, token_info};
 use crate::apdu::{
     COMPUTE_DIGITAL_SIGNATURE, Command, GET_DATA, GET_RESPONSE, READ_BINARY, Response, SELECT, Sw, VERIFY,
 };
+use crate::card::{Profile, TokenInfo};
 use crate::tlv::{self, Header};
 use crate::transport::{Error, Result, Transaction};
 
@@ -16,7 +18,8 @@ const DIRECTORY: u8 = 0x08;
 const AUTH_KEY: u8 = 0x17;
 const SIGN_KEY: u8 = 0x1A;
 
-/// Puts the questions; `false` if the card has no such application.
+/// Puts the questions; `false` if the card is none of ours: without the application, or with one whose token information
+/// is not JPKI's, as of a card that says 9000 to everything.
 ///
 /// # Errors
 /// The card could not be reached any more; the trace has what it said until then.
@@ -26,9 +29,12 @@ pub fn run(transaction: &mut Transaction<'_>, trace: &mut Trace) -> Result<bool>
     if !asking.select()? {
         return Ok(false);
     }
-    let short_ids = asking.token_info()?;
-    let label = asking.lengths()?;
-    let juki = label.starts_with(b"JPKIAPICCTOKEN ");
+    let (short_ids, mut answers) = asking.token_info()?;
+    answers.push(asking.lengths()?);
+    let Some(label) = answers.iter().find_map(|answer| TokenInfo::parse(answer)).map(|info| info.label()) else {
+        return Ok(false);
+    };
+    let juki = label == "JPKIAPICCTOKEN";
     let sign_listed = asking.directory()?;
     if !juki {
         asking.certificate("certificate-auth", 0x0A)?;
@@ -36,12 +42,15 @@ pub fn run(transaction: &mut Transaction<'_>, trace: &mut Trace) -> Result<bool>
     }
     asking.certificate("certificate-sign-ca", 0x02)?;
     asking.signature_certificate(sign_listed == Some(false))?;
-    if !juki {
-        asking.secret("secret-auth", 0x18, short_ids)?;
+    // What the files of the secrets and keys are on a card of another generation, nobody knows.
+    if Profile::of_label(&label).is_some() {
+        if !juki {
+            asking.secret("secret-auth", 0x18, short_ids)?;
+        }
+        asking.secret("secret-sign", 0x1B, short_ids)?;
+        let cleared = asking.leave()?;
+        asking.keys(juki, cleared || powered)?;
     }
-    asking.secret("secret-sign", 0x1B, short_ids)?;
-    let cleared = asking.leave()?;
-    asking.keys(juki, cleared || powered)?;
     asking.extended()?;
     Ok(true)
 }
@@ -57,7 +66,8 @@ impl Asking<'_, '_> {
         self.probe("first-command", "The first command after power-up, and again if it was lost.", nothing);
         let nothing_selected = Command::new(0x00, SELECT, 0x00, 0x00);
         let mut sw = self.ask(&nothing_selected)?.sw;
-        if sw == Sw::NO_DIAGNOSIS {
+        let lost = sw == Sw::NO_DIAGNOSIS;
+        if lost {
             sw = self.ask(&nothing_selected)?.sw;
         }
         self.probe(
@@ -66,7 +76,7 @@ impl Asking<'_, '_> {
             contact_atr,
         );
         self.ask_whole(&Command::new(0x00, GET_DATA, 0x5F, 0x51).le(256))?;
-        Ok(!sw.is_ok())
+        Ok(lost || sw == Sw::WRONG_P1P2)
     }
 
     fn select(&mut self) -> Result<bool> {
@@ -76,19 +86,21 @@ impl Asking<'_, '_> {
         Ok(self.ask(&Command::new(0x00, SELECT, 0x04, 0x0C).data(&JPKI))?.sw.is_ok())
     }
 
-    /// Whether the card takes short EF ids.
-    fn token_info(&mut self) -> Result<bool> {
+    /// Whether the card takes short EF ids, and what it answered.
+    fn token_info(&mut self) -> Result<(bool, Vec<Vec<u8>>)> {
         self.probe("token-info", "READ BINARY of the token information by its short id.", token_info);
         let read = Command::new(0x00, READ_BINARY, 0x80 | TOKEN_INFO, 0x00).le(160);
-        let short_ids = self.ask_whole(&read)?.sw != Sw::WRONG_P1P2;
+        let by_short_id = self.ask_whole(&read)?;
+        let short_ids = by_short_id.sw != Sw::WRONG_P1P2;
+        let mut answers = vec![by_short_id.data];
         self.probe("token-info-selected", "The same, selected first.", token_info);
         if self.select_ef(TOKEN_INFO)? {
-            self.ask_whole(&Command::new(0x00, READ_BINARY, 0x00, 0x00).le(160))?;
+            answers.push(self.ask_whole(&Command::new(0x00, READ_BINARY, 0x00, 0x00).le(160))?.data);
         }
-        Ok(short_ids)
+        Ok((short_ids, answers))
     }
 
-    /// The label, padded, as the answers show it.
+    /// What the last of these reads answered.
     fn lengths(&mut self) -> Result<Vec<u8>> {
         self.probe("le-zero", "READ BINARY of the same file with Le 00: 256 bytes of 160.", nothing);
         self.ask(&Command::new(0x00, READ_BINARY, 0x00, 0x00).le(256))?;
@@ -180,7 +192,11 @@ impl Asking<'_, '_> {
             ("key-default", "A signature with the application's default key, without a PIN.", 0x00, 0x00, &[0]),
         ] {
             self.probe(name, about, nothing);
-            self.ask(&Command::new(0x80, COMPUTE_DIGITAL_SIGNATURE, p1, p2).data(input).le(256))?;
+            let sw = self.ask(&Command::new(0x80, COMPUTE_DIGITAL_SIGNATURE, p1, p2).data(input).le(256))?.sw;
+            // Not to be: a card that signs without a PIN is asked no more.
+            if sw.is_ok() {
+                break;
+            }
         }
         Ok(())
     }
@@ -237,5 +253,107 @@ impl Asking<'_, '_> {
             answer.and_then(|answer| Response::parse(answer).map_err(|error| Error::Reader(error.to_string())));
         self.trace.exchange(command, response.as_ref().ok().cloned());
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::emulator::Device;
+    use crate::emulator::foreign::{ForeignCard, ForeignKind};
+    use crate::emulator::local::PracticeReaders;
+    use crate::transport::Readers;
+
+    /// A card with JPKI's application and these token information and answer to `00 A4 00 00`. It takes every command.
+    #[derive(Debug)]
+    struct Obliging {
+        label: &'static str,
+        nothing_selected: Sw,
+        isd: Sw,
+    }
+
+    impl Device for Obliging {
+        fn atr(&self) -> Vec<u8> {
+            vec![0x3B, 0xE0, 0x00, 0xFF, 0x81, 0x31, 0xFE, 0x45, 0x14]
+        }
+
+        fn power_on(&mut self) {}
+
+        fn power_off(&mut self) {}
+
+        fn reset(&mut self) {}
+
+        fn transmit(&mut self, command: &[u8]) -> Vec<u8> {
+            let mut answer = Vec::new();
+            let sw = match *command {
+                [0x00, SELECT, 0x00, 0x00] => self.nothing_selected,
+                [0x00, SELECT, 0x04, _, 7, ..] => self.isd,
+                [0x00, READ_BINARY, 0x86 | 0x00, 0x00, ..] => {
+                    answer = format!("{:160}", self.label).into_bytes();
+                    Sw::OK
+                }
+                [0x00, READ_BINARY, ..] => Sw::WRONG_OFFSET,
+                _ => Sw::OK,
+            };
+            answer.extend_from_slice(&sw.0.to_be_bytes());
+            answer
+        }
+    }
+
+    /// Whether the questions were put to the end, and what they were.
+    fn asked(card: Box<dyn Device>) -> (bool, Vec<String>) {
+        let readers = PracticeReaders::new(1);
+        readers.insert(&PracticeReaders::name(0), card);
+        let mut link = readers.connect(&PracticeReaders::name(0)).unwrap();
+        let ours = run(&mut Transaction::begin(&mut *link).unwrap(), &mut Trace::default()).unwrap();
+        (ours, readers.log().into_iter().map(|exchange| exchange.command).collect())
+    }
+
+    fn verifies(asked: &[String]) -> Vec<&String> {
+        asked.iter().filter(|command| command.starts_with("00 20")).collect()
+    }
+
+    fn signatures(asked: &[String]) -> usize {
+        asked.iter().filter(|command| command.starts_with("80 2A")).count()
+    }
+
+    #[test]
+    fn no_secret_and_no_key_of_a_foreign_card_is_asked_for() {
+        for kind in ForeignKind::ALL.into_iter().filter(|kind| *kind != ForeignKind::Mute) {
+            let (ours, asked) = asked(Box::new(ForeignCard::new(kind)));
+            assert!(!ours, "{kind}");
+            assert!(verifies(&asked).is_empty() && signatures(&asked) == 0, "{kind}: {asked:?}");
+        }
+    }
+
+    #[test]
+    fn of_a_generation_that_nobody_knows_only_files_are_read() {
+        let card = |label| Box::new(Obliging { label, nothing_selected: Sw::WRONG_P1P2, isd: Sw::OK });
+        let (ours, asked_of_it) = asked(card("JPKIAPICCTOKEN3"));
+        assert!(ours && verifies(&asked_of_it).is_empty() && signatures(&asked_of_it) == 0, "{asked_of_it:?}");
+        // The others are asked how many tries are left, and nothing else.
+        for (label, queries) in [
+            ("JPKIAPICCTOKEN2", &["00 20 00 98", "00 20 00 9B"][..]),
+            ("JPKIAPICCTOKEN", &["00 20 00 9B"]),
+            ("JPKIAPGPSETOKEN", &["00 20 00 98", "00 20 00 9B"]),
+            ("JPKIAPIOSTOKEN", &["00 20 00 98", "00 20 00 9B"]),
+        ] {
+            assert_eq!(verifies(&asked(card(label)).1), queries, "{label}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_named_only_where_nothing_can_be_verified_and_no_more_once_it_signs() {
+        for (nothing_selected, isd, expected) in [
+            (Sw::WRONG_P1P2, Sw::OK, 1),
+            (Sw::OK, Sw::OK, 1),
+            (Sw::WRONG_P1P2, Sw::NOT_FOUND, 1),
+            // It kept its power, and the application that was left cannot be left: somebody's PIN may be verified.
+            (Sw::OK, Sw::NOT_FOUND, 0),
+            (Sw::NOT_FOUND, Sw::NOT_FOUND, 0),
+        ] {
+            let (_, asked) = asked(Box::new(Obliging { label: "JPKIAPICCTOKEN2", nothing_selected, isd }));
+            assert_eq!(signatures(&asked), expected, "{nothing_selected} {isd}");
+        }
     }
 }
