@@ -6,7 +6,7 @@ mod common;
 use common::{Modules, Ran, Scratch, run, tool};
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -124,9 +124,11 @@ fn is_root() -> bool {
 /// in between.
 fn there_and_back(home: &Home, arguments: &[&str], works: impl FnOnce()) {
     let before = home.contents();
+    let state = home.path(".local/state").exists();
     let would = home.setup(&[arguments, &["--dry-run"]].concat()).ok();
     assert!(would.contains("would "), "{would}");
     assert_eq!(home.contents(), before, "a dry run");
+    assert_eq!(home.path(".local/state").exists(), state, "nor does it leave notes of its own");
     home.setup(arguments).ok();
     let done = home.contents();
     assert_ne!(done, before);
@@ -275,6 +277,82 @@ fn a_file_that_somebody_else_wrote_is_left_as_it_is() {
     let said = home.setup(&["p11-kit"]).refused();
     assert!(said.contains("is there and is not ours"), "{said}");
     assert_eq!(home.contents(), before);
+}
+
+#[test]
+fn what_was_done_before_a_failure_is_said_and_can_be_undone() {
+    let home = Home::new();
+    for profile in ["one.default", "two.broken"] {
+        home.write(&format!(".mozilla/firefox/{profile}/pkcs11.txt"), "library=\n\n");
+    }
+    fs::write(home.path(".mozilla/firefox/two.broken/pkcs11.txt"), [0xFF]).unwrap();
+    let before = home.contents();
+    let ran = home.setup(&["firefox"]);
+    assert!(!ran.success && ran.stderr.contains("two.broken/pkcs11.txt is not UTF-8"), "{ran:?}");
+    assert!(ran.stdout.contains("added to ") && ran.stdout.contains("one.default"), "{ran:?}");
+    home.undo("firefox");
+    assert_eq!(home.contents(), before);
+}
+
+#[test]
+fn what_a_new_version_could_not_write_leaves_the_way_back_from_the_old_one() {
+    let home = Home::new();
+    home.write(".ssh/config", "Host old\n");
+    let before = home.contents();
+    home.setup(&["ssh", "--host", "one.example"]).ok();
+    let set_up = home.contents();
+    // The directory cannot be written to; for root neither, since the programs of this test are nobody's.
+    let ssh = home.path(".ssh");
+    let mode = fs::metadata(&ssh).unwrap().permissions();
+    fs::set_permissions(&ssh, Permissions::from_mode(0o500)).unwrap();
+    home.setup(&["ssh", "--host", "two.example"]).refused();
+    fs::set_permissions(&ssh, mode).unwrap();
+    assert_eq!(home.contents(), set_up);
+    home.undo("ssh");
+    assert_eq!(home.contents(), before);
+}
+
+#[test]
+fn a_link_is_followed_and_one_to_nothing_is_left_as_it_is() {
+    let home = Home::new();
+    home.write("dotfiles/config", "Host old\n");
+    home.write(".ssh/known_hosts", "");
+    symlink("../dotfiles/config", home.path(".ssh/config")).unwrap();
+    home.setup(&["ssh", "--host", "card.example"]).ok();
+    assert!(home.path(".ssh/config").is_symlink());
+    assert!(home.read("dotfiles/config").contains("card.example"));
+    home.undo("ssh");
+    assert!(home.path(".ssh/config").is_symlink());
+    assert_eq!(home.read("dotfiles/config"), "Host old\n");
+    fs::remove_file(home.path("dotfiles/config")).unwrap();
+    let said = home.setup(&["ssh", "--host", "card.example"]).refused();
+    assert!(said.contains("a link to a file that is not there"), "{said}");
+    assert!(home.path(".ssh/config").is_symlink() && !home.path("dotfiles/config").exists());
+}
+
+#[test]
+fn root_with_a_users_variables_writes_nothing_of_that_users() {
+    if !is_root() {
+        // The other way round: nobody but root can try it.
+        return;
+    }
+    let home = Home::new();
+    home.write(".ssh/config", "Host old\n");
+    let before = home.contents();
+    let root = home.scratch.path().join("root");
+    fs::create_dir(&root).unwrap();
+    let modules = home.modules.to_str().unwrap();
+    for arguments in [&["ssh", "--host", "card.example"][..], &["java"], &["p11-kit"]] {
+        let said = run(Command::new(home.scratch.path().join("jpki"))
+            .env_clear()
+            .envs([("HOME", home.path("")), ("XDG_STATE_HOME", root.clone())])
+            .arg("setup")
+            .args(arguments)
+            .args(["--module-dir", modules]))
+        .refused();
+        assert!(said.contains("belongs to another user"), "{said}");
+        assert_eq!(home.contents(), before);
+    }
 }
 
 #[test]

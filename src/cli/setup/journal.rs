@@ -7,15 +7,17 @@ use crate::cli::{Exit, Failure, Result, shown};
 use crate::sys;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::fs::{self, DirBuilder, OpenOptions, Permissions};
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// What was written for one program.
 pub struct Journal {
     file: PathBuf,
     records: Vec<Record>,
+    /// Held as long as this lives, so that no other one is at work; `None` where nothing is to be changed.
+    _lock: Option<File>,
 }
 
 /// One change.
@@ -37,13 +39,20 @@ enum Record {
 }
 
 impl Journal {
-    /// The journal of `program`.
+    /// The journal of `program`, once nobody else writes in one; for a dry run, as it is now.
     ///
     /// # Errors
     /// It cannot be read, or is damaged: then nothing may be changed, or what was there would be lost.
-    pub fn open(state: &Path, program: &str) -> io::Result<Journal> {
+    pub fn open(state: &Path, program: &str, dry_run: bool) -> io::Result<Journal> {
         let directory = state.join("setup");
-        sys::make_private(state).and_then(|()| sys::make_private(&directory))?;
+        let lock = if dry_run {
+            None
+        } else {
+            sys::make_private(state).and_then(|()| sys::make_private(&directory))?;
+            let lock = File::open(&directory)?;
+            lock.lock()?;
+            Some(lock)
+        };
         let file = directory.join(format!("{program}.json"));
         let records = match fs::read(&file) {
             Ok(text) => serde_json::from_slice(&text)
@@ -51,13 +60,13 @@ impl Journal {
             Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(error),
         };
-        Ok(Journal { file, records })
+        Ok(Journal { file, records, _lock: lock })
     }
 
     /// Carries out `edit`, and says what was done.
     ///
     /// # Errors
-    /// [`Exit::Failed`] where somebody else's text is in the way, or the file cannot be written.
+    /// [`Exit::Failed`] where somebody else's text is in the way, or the file cannot be written: then it is as it was.
     pub fn apply(&mut self, edit: &Edit, dry_run: bool) -> Result<Vec<String>> {
         let name = shown(&edit.file);
         let now = read(&edit.file)?;
@@ -65,16 +74,10 @@ impl Journal {
         let step = edit.part.step(now.as_deref(), written.as_ref());
         let (text, ours, before) = match step {
             Step::Keep => return Ok(vec![format!("{name}: as it should be already")]),
-            Step::Refuse => {
-                let Part::Whole(wanted) = &edit.part else { return Ok(Vec::new()) };
-                return Err(Failure::new(
-                    Exit::Failed,
-                    format!("{name} is there and is not ours; it is left as it is"),
-                )
-                .next(format!("Put this into it yourself, or move it away:\n{wanted}")));
-            }
+            Step::Refuse => return Err(refused(&name, &edit.part)),
             Step::Write { text, ours, before } => (text, ours, before),
         };
+        file_is_ours(&edit.file).map_err(|error| unwritten(&edit.file, &error))?;
         let verb = |done: &str, would: &str| if dry_run { format!("would {would}") } else { done.to_owned() };
         let verb = if now.is_some() && !matches!(edit.part, Part::Whole(_)) {
             verb("added to", "add to")
@@ -87,15 +90,26 @@ impl Journal {
             return Ok(said);
         }
         self.make_directories(edit.file.parent().unwrap_or(Path::new("/")), edit.mode)?;
-        self.records.retain(|record| !matches!(record, Record::Text { file, .. } if *file == edit.file));
         self.records.push(Record::Text { file: edit.file.clone(), before, ours });
         self.save()?;
-        write(&edit.file, &text, edit.mode).map_err(|error| unwritten(&edit.file, &error))?;
+        if let Err(error) = write(&edit.file, now.as_deref(), &text, edit.mode) {
+            self.records.pop();
+            self.save()?;
+            return Err(unwritten(&edit.file, &error));
+        }
+        // Only now: until then what was written earlier was what the file held.
+        let newest = self.records.len() - 1;
+        let mut index = 0..;
+        self.records.retain(|record| {
+            index.next() == Some(newest) || !matches!(record, Record::Text { file, .. } if *file == edit.file)
+        });
+        self.save()?;
         Ok(said)
     }
 
     /// Makes `directory`, and remembers which ones were missing.
     pub fn make_directories(&mut self, directory: &Path, mode: u32) -> Result<()> {
+        place_is_ours(directory).map_err(|error| unwritten(directory, &error))?;
         let missing: Vec<_> = directory.ancestors().take_while(|path| !path.exists()).map(Path::to_owned).collect();
         for path in missing.into_iter().rev() {
             self.records.push(Record::Directory { path: path.clone() });
@@ -117,9 +131,8 @@ impl Journal {
     /// Takes out everything that was written, the last thing first, and says what was done.
     ///
     /// # Errors
-    /// [`Exit::Failed`] where a file cannot be written; what was undone until then is remembered as undone.
-    pub fn undo(&mut self, dry_run: bool) -> Result<Vec<String>> {
-        let mut said = Vec::new();
+    /// [`Exit::Failed`] where a file cannot be written; what was undone until then is said, and remembered as undone.
+    pub fn undo(&mut self, dry_run: bool, said: &mut Vec<String>) -> Result<()> {
         let would = if dry_run { "would " } else { "" };
         let count = self.records.len();
         for index in (0..count).rev() {
@@ -130,27 +143,28 @@ impl Journal {
                     let written = Written { before: before.as_deref(), ours };
                     let name = shown(file);
                     let undo = written.undo(now.as_deref());
-                    said.push(match &undo {
+                    let sentence = match &undo {
                         Undo::Leave if now.is_none() => format!("{name}: is not there any more"),
                         Undo::Leave => format!("{name}: nothing of ours is in it as it was written; left as it is"),
                         Undo::Restore(_) => format!("{would}restore {name}"),
                         Undo::Remove => format!("{would}remove {name}"),
                         Undo::TakeOut(_) => format!("{would}take our lines out of {name}, which was changed since"),
-                    });
+                    };
                     let done = match undo {
                         _ if dry_run => Ok(()),
                         Undo::Leave => Ok(()),
-                        Undo::Restore(text) | Undo::TakeOut(text) => write(file, &text, 0o600),
+                        Undo::Restore(text) | Undo::TakeOut(text) => write(file, now.as_deref(), &text, 0o600),
                         Undo::Remove => fs::remove_file(file),
                     };
                     done.map_err(|error| unwritten(file, &error))?;
+                    said.push(sentence);
                 }
                 Record::Made { file, sha256 } => {
                     if digest(file).is_ok_and(|now| now == *sha256) {
-                        said.push(format!("{would}remove {}", shown(file)));
                         if !dry_run {
                             fs::remove_file(file).map_err(|error| unwritten(file, &error))?;
                         }
+                        said.push(format!("{would}remove {}", shown(file)));
                     } else if file.exists() {
                         said.push(format!("{}: used since; left as it is", shown(file)));
                     }
@@ -164,7 +178,7 @@ impl Journal {
                 self.save()?;
             }
         }
-        Ok(said)
+        Ok(())
     }
 
     fn written(&self, wanted: &Path) -> Option<Written<'_>> {
@@ -182,7 +196,7 @@ impl Journal {
             };
         }
         let text = serde_json::to_string_pretty(&self.records).map_err(|error| failed(&error.into()))?;
-        write(&self.file, &text, 0o600).map_err(|error| unwritten(&self.file, &error))
+        replace(&self.file, &text, 0o600, || Ok(())).map_err(|error| unwritten(&self.file, &error))
     }
 }
 
@@ -198,25 +212,89 @@ fn read(file: &Path) -> Result<Option<String>> {
     }
 }
 
-/// Writes beside the file and renames, so that nobody ever reads half of it. A link is followed: people keep such files
-/// elsewhere. The rights of a file that is there stay.
-fn write(file: &Path, text: &str, mode: u32) -> io::Result<()> {
+fn refused(name: &str, part: &Part) -> Failure {
+    match part {
+        Part::Whole(wanted) => {
+            Failure::new(Exit::Failed, format!("{name} is there and is not ours; it is left as it is"))
+                .next(format!("Put this into it yourself, or move it away:\n{wanted}"))
+        }
+        Part::Lines { make, .. } => {
+            Failure::new(Exit::Failed, format!("{name} has lines of ours that were changed since; it is left as it is"))
+                .next(format!("Put this in their place yourself, or take them out and say it again:\n{}", make("")))
+        }
+    }
+}
+
+/// Puts `text` in the place of what the file holds `now`. A link is followed: people keep such files elsewhere.
+fn write(file: &Path, now: Option<&str>, text: &str, mode: u32) -> io::Result<()> {
+    file_is_ours(file)?;
     let file = file.canonicalize().unwrap_or_else(|_| file.to_owned());
+    replace(&file, text, mode, || {
+        let unchanged = match fs::read(&file) {
+            Ok(bytes) => now.map(str::as_bytes) == Some(&bytes),
+            Err(error) => error.kind() == ErrorKind::NotFound && now.is_none(),
+        };
+        if unchanged { Ok(()) } else { Err(io::Error::other("another program has just written it; try again")) }
+    })
+}
+
+/// Writes beside the file and renames, so that nobody ever reads half of it, unless `check` says no at the last moment.
+/// The rights of a file that is there stay.
+fn replace(file: &Path, text: &str, mode: u32, check: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
     let temporary = file.with_extension(format!("{}.jpki", std::process::id()));
+    let mut open = OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
     let written = (|| {
-        let mut open = OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
-        if let Ok(there) = fs::metadata(&file) {
+        if let Ok(there) = fs::metadata(file) {
             open.set_permissions(Permissions::from_mode(there.permissions().mode()))?;
         }
         open.write_all(text.as_bytes())?;
         open.sync_all()?;
-        fs::rename(&temporary, &file)
+        check()?;
+        fs::rename(&temporary, file)
     })();
     if written.is_err() {
         // The error that matters is the one returned.
         let _ = fs::remove_file(&temporary);
     }
     written
+}
+
+/// Nothing is written that is another user's, or to where another user may change what is written, as by a `sudo` that
+/// keeps the user's variables: the file would be root's from then on, and its owner locked out.
+fn file_is_ours(file: &Path) -> io::Result<()> {
+    match fs::metadata(file) {
+        Ok(metadata) => is_ours(&metadata)?,
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        // A rename would put a file in the place of the link.
+        Err(_) if fs::symlink_metadata(file).is_ok() => {
+            return Err(io::Error::other("it is a link to a file that is not there"));
+        }
+        Err(_) => {}
+    }
+    let real = file.canonicalize().unwrap_or_else(|_| file.to_owned());
+    place_is_ours(real.parent().unwrap_or(Path::new("/")))
+}
+
+/// The same, of a directory or the one in which it will be.
+fn place_is_ours(directory: &Path) -> io::Result<()> {
+    for place in directory.ancestors() {
+        match fs::metadata(place) {
+            Ok(metadata) => return is_ours(&metadata),
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn is_ours(metadata: &Metadata) -> io::Result<()> {
+    if Some(metadata.uid()) == sys::effective_user() {
+        return Ok(());
+    }
+    Err(io::Error::new(
+        ErrorKind::PermissionDenied,
+        "it belongs to another user, and is left as it is; with sudo: sudo -H",
+    ))
 }
 
 fn digest(file: &Path) -> io::Result<String> {

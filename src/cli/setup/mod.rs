@@ -72,27 +72,39 @@ pub fn run(arguments: &Arguments, config: &Config, language: Language) -> Result
         Failure::new(Exit::Failed, "there is no place to keep what was there before")
             .next("Your home directory must belong to you. With sudo, say: sudo -H jpki setup …")
     })?;
-    let mut journal = Journal::open(state, program.name()).map_err(|error| failed(&error))?;
-    if arguments.undo {
-        let said = journal.undo(arguments.dry_run)?;
-        return output::lines(if said.is_empty() { vec!["There is nothing to undo.".to_owned()] } else { said });
-    }
+    let mut journal = Journal::open(state, program.name(), arguments.dry_run).map_err(|error| failed(&error))?;
+    // What was done is said, whatever comes after it.
+    let mut said = Vec::new();
+    let done = if arguments.undo {
+        journal.undo(arguments.dry_run, &mut said).map(|()| {
+            if said.is_empty() {
+                said.push("There is nothing to undo.".to_owned());
+            }
+        })
+    } else {
+        set_up(arguments, language, &mut journal, &mut said)
+    };
+    output::lines(said)?;
+    done
+}
+
+fn set_up(arguments: &Arguments, language: Language, journal: &mut Journal, said: &mut Vec<String>) -> Result<()> {
+    let program = arguments.program;
     let machine = Machine::of_process();
     let directory = module_directory(arguments, &machine)?;
     let privileged = sys::effective_user() == Some(0);
     let recipe = recipes::of(program, &machine, &directory, &arguments.host, privileged, language)?;
-    let mut lines = Vec::new();
     if let Some(database) = &recipe.database {
-        lines.push(make_database(database, &machine, &mut journal, arguments.dry_run)?);
+        said.push(make_database(database, &machine, journal, arguments.dry_run)?);
     }
     for edit in &recipe.edits {
-        lines.extend(journal.apply(edit, arguments.dry_run)?);
+        said.extend(journal.apply(edit, arguments.dry_run)?);
     }
     if !arguments.dry_run {
-        lines.extend(recipe.afterwards);
-        lines.push(format!("jpki setup {} --undo takes it out again.", program.name()));
+        said.extend(recipe.afterwards);
+        said.push(format!("jpki setup {} --undo takes it out again.", program.name()));
     }
-    output::lines(lines)
+    Ok(())
 }
 
 /// Has NSS's certutil make an empty database, as Chromium would at its first start.
