@@ -280,6 +280,17 @@ fn a_file_that_somebody_else_wrote_is_left_as_it_is() {
 }
 
 #[test]
+fn lines_of_ours_that_a_person_has_changed_are_left_and_said_to_be() {
+    let home = Home::new();
+    home.setup(&["ssh", "--host", "card.example"]).ok();
+    let changed = home.read(".ssh/config").replace("Host card.example", "Host card.example other.example");
+    home.write(".ssh/config", &changed);
+    let said = home.setup(&["ssh", "--host", "new.example"]).refused();
+    assert!(said.contains("changed since") && said.contains("Host new.example"), "{said}");
+    assert_eq!(home.read(".ssh/config"), changed);
+}
+
+#[test]
 fn what_was_done_before_a_failure_is_said_and_can_be_undone() {
     let home = Home::new();
     for profile in ["one.default", "two.broken"] {

@@ -20,9 +20,20 @@ pub enum Part {
     Lines {
         /// The lines, given what stands above them.
         make: Box<dyn Fn(&str) -> String>,
-        /// Whether a file has the like already, by whosever hand.
-        present: Box<dyn Fn(&str) -> bool>,
+        /// What a file has of the like already, by whosever hand.
+        found: Box<dyn Fn(&str) -> Found>,
     },
+}
+
+/// What a file has of what is to be in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    /// Nothing.
+    Nothing,
+    /// Just that.
+    Same,
+    /// Ours, of another time or changed by hand.
+    Other,
 }
 
 /// What is to be done to a file.
@@ -53,7 +64,7 @@ impl Part {
                 (None, _) => whole(text),
                 (Some(_), _) => Step::Refuse,
             },
-            Part::Lines { make, present } => {
+            Part::Lines { make, found } => {
                 if let (Some(now), Some(written)) = (now, written)
                     && let Some(rest) = without(now, written.ours)
                 {
@@ -68,8 +79,10 @@ impl Part {
                     };
                 }
                 let base = now.unwrap_or_default();
-                if present(base) {
-                    return Step::Keep;
+                match found(base) {
+                    Found::Nothing => {}
+                    Found::Same => return Step::Keep,
+                    Found::Other => return Step::Refuse,
                 }
                 let ours = make(base);
                 Step::Write { text: format!("{base}{ours}"), ours, before: now.map(str::to_owned) }
@@ -120,7 +133,12 @@ mod tests {
         let make = move |above: &str| {
             if above.is_empty() || above.ends_with('\n') { block.into() } else { format!("\n{block}") }
         };
-        Part::Lines { make: Box::new(make), present: Box::new(|text| text.contains("theirs already")) }
+        let found = |text: &str| match text {
+            text if text.contains("theirs already") => Found::Same,
+            text if text.contains("block") => Found::Other,
+            _ => Found::Nothing,
+        };
+        Part::Lines { make: Box::new(make), found: Box::new(found) }
     }
 
     /// Applies `part` to `now`, and gives the new text with what is remembered.
@@ -174,5 +192,8 @@ mod tests {
         assert!(matches!(part.step(Some("older\n"), Some(&written)), Step::Write { .. }));
         assert_eq!(part.step(Some("older and theirs\n"), Some(&written)), Step::Refuse);
         assert_eq!(lines("block\n").step(Some("theirs already"), None), Step::Keep);
+        // Lines of ours that somebody has changed are neither doubled nor called as they should be.
+        let written = Written { before: None, ours: "block\n" };
+        assert_eq!(lines("block\n").step(Some("block changed\nby hand\n"), Some(&written)), Step::Refuse);
     }
 }

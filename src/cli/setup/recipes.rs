@@ -1,6 +1,6 @@
 //! What each program needs: the files of `pkcs11-conf`, as `make install` would fill them in, and where they go.
 
-use super::edit::{Edit, Part};
+use super::edit::{Edit, Found, Part};
 use super::{Exit, Failure, Program, Result};
 use crate::cli::machine::{Machine, entries};
 use crate::cli::{modules, nss, shown};
@@ -106,7 +106,7 @@ fn nss_module(file: PathBuf, directory: &str) -> Edit {
     let same = PathBuf::from(&library);
     let part = Part::Lines {
         make: Box::new(move |above| nss::paragraph(above, NSS_NAME, &library)),
-        present: Box::new(move |text| nss::modules(text).contains(&same)),
+        found: Box::new(move |text| if nss::modules(text).contains(&same) { Found::Same } else { Found::Nothing }),
     };
     Edit { file, part, mode: 0o600 }
 }
@@ -121,13 +121,18 @@ fn ssh(machine: &Machine, directory: &str, hosts: &[String]) -> Result<Recipe> {
     let own = home(machine.config(OWN))?.join("ssh_config");
     let block =
         format!("{HERE_BEGINS}\nHost {}\n    Include \"{}\"\nMatch all\n{HERE_ENDS}\n", hosts.join(" "), own.display());
+    let same = block.clone();
     let part = Part::Lines {
         make: Box::new(move |above| match above {
             "" => block.clone(),
             above if above.ends_with('\n') => format!("\n{block}"),
             _ => format!("\n\n{block}"),
         }),
-        present: Box::new(|text| text.contains(HERE_BEGINS)),
+        found: Box::new(move |text| match text {
+            text if text.contains(&same) => Found::Same,
+            text if text.contains(HERE_BEGINS) => Found::Other,
+            _ => Found::Nothing,
+        }),
     };
     let config = Edit { file: home(machine.home(".ssh/config"))?, part, mode: 0o600 };
     let file = [modules::SSH, modules::AUTH].into_iter().find(|file| Path::new(directory).join(file).is_file());
