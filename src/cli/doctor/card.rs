@@ -1,7 +1,7 @@
 //! What lies in the readers: cards, the state of their secrets, their certificates. No secret is presented; the state of
 //! each is asked for with an empty VERIFY, which spends no try.
 
-use super::finding::{Finding, Step};
+use super::finding::{Code, Finding};
 use super::service;
 use crate::card::{self, Card, File, Key, Tries};
 use crate::cert::view::View;
@@ -41,7 +41,7 @@ pub fn examine(
     }
     if empty {
         findings.push(
-            Finding::problem(Step::Card, "no-card", "there is no card in any reader")
+            Finding::problem(Code::NoCard, "there is no card in any reader")
                 .next("Put the card in a reader, chip first or flat on it."),
         );
     }
@@ -52,28 +52,28 @@ pub fn examine(
 fn strange(machine: &Machine, reader: &str, content: &Content, ours: bool) -> Option<Finding> {
     let finding = |code, what: String, next: &str| {
         let finding = if ours { Finding::note } else { Finding::problem };
-        Some(finding(Step::Card, code, format!("{reader}: {what}")).next(next))
+        Some(finding(code, format!("{reader}: {what}")).next(next))
     };
     match content {
         Content::Card(_) | Content::Empty => None,
         Content::Ignored => {
             let what = format!("{reader}: left alone, as `ignore_readers` of the configuration says");
-            Some(Finding::note(Step::Card, "reader-ignored", what))
+            Some(Finding::note(Code::ReaderIgnored, what))
         }
         Content::Mute | Content::Failed(card::Error::Transport(transport::Error::Mute)) => finding(
-            "card-mute",
+            Code::CardMute,
             "a card that does not answer".into(),
             "In a slot: take it out, clean the contacts, and put it in chip first, face up.\n\
              On a contactless reader: lay it flat and alone, without a cover or another card, and leave it there. The\n\
              reader must read ISO 14443 type B.",
         ),
         Content::Foreign => finding(
-            "card-foreign",
+            Code::CardForeign,
             "a card without certificates of JPKI".into(),
             "Use a My Number Card. Driving licences, residence cards and bank cards have no such certificates.",
         ),
         Content::Unserved(label) => finding(
-            "card-unserved",
+            Code::CardUnserved,
             format!("a JPKI card of a kind that this version does not know ({label})"),
             "See whether there is a newer version of this program.",
         ),
@@ -81,12 +81,12 @@ fn strange(machine: &Machine, reader: &str, content: &Content, ours: bool) -> Op
             Some(service::refusal(machine, error))
         }
         Content::Failed(card::Error::Transport(transport::Error::Busy)) => finding(
-            "card-busy",
+            Code::CardBusy,
             "another program holds the card".into(),
             "End that program. GnuPG's scdaemon often is the one: gpgconf --kill scdaemon",
         ),
         Content::Failed(error) => {
-            finding("card-fails", error.to_string(), "Take the card out, put it back and try again.")
+            finding(Code::CardFails, error.to_string(), "Take the card out, put it back and try again.")
                 .map(|finding| finding.exit(Exit::Failed))
         }
     }
@@ -96,7 +96,7 @@ fn examine_card(reader: &str, card: &mut Card, language: Language, findings: &mu
     let kind = card.kind();
     let serial = output::masked(&card.info().serial());
     let what = format!("{reader}: {}, serial number {serial}", cards::kind(kind));
-    findings.push(Finding::ok(Step::Card, "card", what));
+    findings.push(Finding::ok(Code::Card, what));
     for profile in card.profile().keys {
         let name = secrets::name(kind, profile.key).text(language);
         findings.push(secret(card, profile.key, profile.tries, name, language));
@@ -109,27 +109,23 @@ fn examine_card(reader: &str, card: &mut Card, language: Language, findings: &mu
 fn secret(card: &mut Card, key: Key, all: u8, name: &str, language: Language) -> Finding {
     let left = |left: &str| format!("{name}: {} {left}", words::TRIES_LEFT.text(language));
     match card.tries(key) {
-        Ok(Tries::Left(1)) => Finding::note(Step::Secret, "secret-last-try", left("1"))
+        Ok(Tries::Left(1)) => Finding::note(Code::SecretLastTry, left("1"))
             .next(format!("{} jpki pin change shows it before it asks.", words::LAST_TRY.text(language))),
-        Ok(Tries::Left(tries)) if tries < all => {
-            Finding::note(Step::Secret, "secret-tried", left(&format!("{tries} / {all}")))
-                .next("The right one brings them all back.")
-        }
-        Ok(Tries::Left(tries)) => Finding::ok(Step::Secret, "secret", left(&tries.to_string())),
+        Ok(Tries::Left(tries)) if tries < all => Finding::note(Code::SecretTried, left(&format!("{tries} / {all}")))
+            .next("The right one brings them all back."),
+        Ok(Tries::Left(tries)) => Finding::ok(Code::Secret, left(&tries.to_string())),
         Ok(Tries::Locked) => {
             let what = format!("{name}: {}", words::LOCKED.text(language));
-            Finding::problem(Step::Secret, "secret-locked", what)
+            Finding::problem(Code::SecretLocked, what)
                 .next(secrets::locked_sentence(card.kind(), key).text(language))
                 .exit(Exit::Locked)
         }
-        Ok(Tries::NotInitialised) => {
-            Finding::note(Step::Secret, "secret-not-set", format!("{name}: never set on this card"))
-                .next("It can be set at the municipal office.")
-        }
+        Ok(Tries::NotInitialised) => Finding::note(Code::SecretNotSet, format!("{name}: never set on this card"))
+            .next("It can be set at the municipal office."),
         Ok(Tries::Uncounted) => {
-            Finding::note(Step::Secret, "secret-uncounted", format!("{name}: the card does not count its tries"))
+            Finding::note(Code::SecretUncounted, format!("{name}: the card does not count its tries"))
         }
-        Err(error) => Finding::problem(Step::Secret, "secret-unknown", format!("{name}: {error}"))
+        Err(error) => Finding::problem(Code::SecretUnknown, format!("{name}: {error}"))
             .next("Take the card out, put it back and try again."),
     }
 }
@@ -140,23 +136,23 @@ fn certificate(card: &mut Card, key: Key, language: Language) -> Finding {
         Key::Signature => words::CERT_SIGN,
     }
     .text(language);
-    let note = |code, what: &str| Finding::note(Step::Certificate, code, format!("{name}: {what}"));
+    let note = |code, what: &str| Finding::note(code, format!("{name}: {what}"));
     match card.certificate(File::Holder(key)) {
         Ok(Some(der)) => match Certificate::parse(&der) {
             Ok(certificate) => period(name, &certificate, language),
-            Err(error) => Finding::problem(Step::Certificate, "certificate-damaged", format!("{name}: {error}"))
+            Err(error) => Finding::problem(Code::CertificateDamaged, format!("{name}: {error}"))
                 .next("Have it looked at by the municipal office."),
         },
-        Ok(None) => note("certificate-absent", "not on this card")
+        Ok(None) => note(Code::CertificateAbsent, "not on this card")
             .next("It is issued at the municipal office; a signature certificate not to everybody."),
         Err(error) if error.is_not_verified() && card.certificate_listed(key) == Some(false) => {
-            note("certificate-absent", "not in the card's own list")
+            note(Code::CertificateAbsent, "not in the card's own list")
                 .next("It is issued at the municipal office; a signature certificate not to everybody.")
         }
         Err(error) if error.is_not_verified() => {
-            Finding::ok(Step::Certificate, "certificate-guarded", format!("{name}: on the card, behind its secret"))
+            Finding::ok(Code::CertificateGuarded, format!("{name}: on the card, behind its secret"))
         }
-        Err(error) => Finding::problem(Step::Certificate, "certificate-unread", format!("{name}: {error}"))
+        Err(error) => Finding::problem(Code::CertificateUnread, format!("{name}: {error}"))
             .next("Take the card out, put it back and try again."),
     }
 }
@@ -170,17 +166,17 @@ fn period(name: &str, certificate: &Certificate, language: Language) -> Finding 
     match certificate.period(now) {
         Period::NotYet => {
             let what = format!("{what} ({})", words::NOT_YET.text(language));
-            Finding::note(Step::Certificate, "certificate-not-yet", what).next("Is the clock of this machine right?")
+            Finding::note(Code::CertificateNotYet, what).next("Is the clock of this machine right?")
         }
         Period::Over => {
             let what = format!("{what} ({})", words::OVER.text(language));
-            Finding::problem(Step::Certificate, "certificate-over", what)
+            Finding::problem(Code::CertificateOver, what)
                 .next("It is renewed at the municipal office, free of charge. Renewal makes a new key.")
         }
         Period::Running if certificate.period(now + RENEWABLE) == Period::Over => {
-            Finding::note(Step::Certificate, "certificate-ends-soon", what)
+            Finding::note(Code::CertificateEndsSoon, what)
                 .next("It can be renewed at the municipal office already, free of charge. Renewal makes a new key.")
         }
-        Period::Running => Finding::ok(Step::Certificate, "certificate", what),
+        Period::Running => Finding::ok(Code::Certificate, what),
     }
 }

@@ -1,7 +1,7 @@
 //! What the doctor found: one thing looked at, the verdict, and what to do.
 
 use crate::cli::Exit;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 /// One thing that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -10,8 +10,8 @@ pub struct Finding {
     pub step: Step,
     /// How it is.
     pub verdict: Verdict,
-    /// A name for it that stays, whatever the sentence; `docs/programs/doctor.md` lists them.
-    pub code: &'static str,
+    /// What it is, whatever the sentence.
+    pub code: Code,
     /// What was found, as a sentence.
     pub what: String,
     /// What to do about it.
@@ -61,6 +61,104 @@ impl Step {
     }
 }
 
+macro_rules! codes {
+    ($($step:ident: $($code:ident = $name:literal),+;)+) => {
+        /// A name for what was found that stays from version to version; `docs/programs/doctor.md` lists them.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Code {
+            $($(#[doc = $name] $code,)+)+
+        }
+
+        impl Code {
+            /// Every one.
+            #[cfg(test)]
+            const ALL: &[Code] = &[$($(Code::$code),+),+];
+
+            /// As JSON has it.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $($(Code::$code => $name,)+)+
+                }
+            }
+
+            /// Where it is found.
+            pub fn step(self) -> Step {
+                match self {
+                    $($(Code::$code)|+ => Step::$step,)+
+                }
+            }
+        }
+    };
+}
+
+codes! {
+    Service:
+        Service = "service",
+        PracticeReaders = "practice-readers",
+        ServiceNotInstalled = "service-not-installed",
+        ServiceMasked = "service-masked",
+        ServiceStopped = "service-stopped",
+        ServiceDead = "service-dead",
+        ServiceDenied = "service-denied",
+        ServiceFails = "service-fails";
+    Reader:
+        Reader = "reader",
+        NoReader = "no-reader",
+        ReaderWithoutDriver = "reader-without-driver",
+        ReaderUnlisted = "reader-unlisted",
+        ReaderWaits = "reader-waits";
+    Card:
+        Card = "card",
+        NoCard = "no-card",
+        CardMute = "card-mute",
+        CardForeign = "card-foreign",
+        CardUnserved = "card-unserved",
+        CardBusy = "card-busy",
+        CardFails = "card-fails",
+        ReaderIgnored = "reader-ignored";
+    Secret:
+        Secret = "secret",
+        SecretTried = "secret-tried",
+        SecretLastTry = "secret-last-try",
+        SecretLocked = "secret-locked",
+        SecretNotSet = "secret-not-set",
+        SecretUncounted = "secret-uncounted",
+        SecretUnknown = "secret-unknown";
+    Certificate:
+        Certificate = "certificate",
+        CertificateGuarded = "certificate-guarded",
+        CertificateAbsent = "certificate-absent",
+        CertificateNotYet = "certificate-not-yet",
+        CertificateEndsSoon = "certificate-ends-soon",
+        CertificateOver = "certificate-over",
+        CertificateDamaged = "certificate-damaged",
+        CertificateUnread = "certificate-unread";
+    Module:
+        Module = "module",
+        ModuleNotInstalled = "module-not-installed",
+        ModuleIncomplete = "module-incomplete",
+        ModuleTwice = "module-twice",
+        ModuleLinked = "module-linked",
+        ModuleFails = "module-fails",
+        ModuleWithoutToken = "module-without-token",
+        ModuleOfAnotherVersion = "module-of-another-version";
+    Program:
+        Program = "program",
+        ProgramNotSetUp = "program-not-set-up",
+        ModuleMissing = "module-missing",
+        ModuleForBoth = "module-for-both",
+        ModuleForSigning = "module-for-signing",
+        ModuleNotForSsh = "module-not-for-ssh",
+        OpenscBeside = "opensc-beside",
+        ProgramSandboxed = "program-sandboxed";
+}
+
+impl Serialize for Code {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
 /// How it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -75,22 +173,22 @@ pub enum Verdict {
 
 impl Finding {
     /// All is well.
-    pub fn ok(step: Step, code: &'static str, what: impl Into<String>) -> Finding {
-        Finding { step, verdict: Verdict::Ok, code, what: what.into(), next: None, exit: Exit::Done }
+    pub fn ok(code: Code, what: impl Into<String>) -> Finding {
+        Finding { step: code.step(), verdict: Verdict::Ok, code, what: what.into(), next: None, exit: Exit::Done }
     }
 
     /// Something to be known.
-    pub fn note(step: Step, code: &'static str, what: impl Into<String>) -> Finding {
-        Finding { verdict: Verdict::Note, ..Finding::ok(step, code, what) }
+    pub fn note(code: Code, what: impl Into<String>) -> Finding {
+        Finding { verdict: Verdict::Note, ..Finding::ok(code, what) }
     }
 
     /// Something to be mended.
-    pub fn problem(step: Step, code: &'static str, what: impl Into<String>) -> Finding {
-        let exit = match step {
+    pub fn problem(code: Code, what: impl Into<String>) -> Finding {
+        let exit = match code.step() {
             Step::Service | Step::Reader | Step::Card => Exit::NoCard,
             _ => Exit::Failed,
         };
-        Finding { verdict: Verdict::Problem, exit, ..Finding::ok(step, code, what) }
+        Finding { verdict: Verdict::Problem, exit, ..Finding::ok(code, what) }
     }
 
     /// The same, saying what to do.
@@ -114,5 +212,24 @@ impl Finding {
         };
         let next = self.next.iter().flat_map(|next| next.lines()).map(|line| format!("        {line}"));
         std::iter::once(format!("  {mark}  {}", self.what)).chain(next)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_lists_the_codes_of_each_step_and_no_other() {
+        let page = include_str!("../../../docs/programs/doctor.md");
+        // `| step | `code`, `code` |`
+        let rows = page.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |")?.split_once(" | "));
+        let listed: Vec<_> = rows
+            .filter(|(_, codes)| codes.starts_with('`'))
+            .flat_map(|(step, codes)| codes.split(", ").map(move |code| format!("{step}: {code}")))
+            .collect();
+        let step = |code: &Code| serde_json::to_value(code.step()).unwrap().as_str().unwrap().to_owned();
+        let codes: Vec<_> = Code::ALL.iter().map(|code| format!("{}: `{}`", step(code), code.name())).collect();
+        assert_eq!(listed, codes);
     }
 }

@@ -1,7 +1,7 @@
 //! The installed module: whether it is there, can be loaded, and shows the card. It is opened by another process of this
 //! program, so that whatever its file holds cannot harm this one, and a module that hangs is given up.
 
-use super::finding::{Finding, Step};
+use super::finding::{Code, Finding};
 use crate::cli::machine::Machine;
 use crate::cli::modules::{self, FILES};
 use crate::cli::{Result, output, shown};
@@ -21,7 +21,7 @@ pub fn examine(machine: &Machine, config: &Config, card: bool, findings: &mut Ve
     let directories = modules::directories(machine);
     let Some(first) = directories.first() else {
         findings.push(
-            Finding::problem(Step::Module, "module-not-installed", "the module is not installed")
+            Finding::problem(Code::ModuleNotInstalled, "the module is not installed")
                 .next("In the source: make build && sudo make install"),
         );
         return Vec::new();
@@ -33,24 +33,20 @@ pub fn examine(machine: &Machine, config: &Config, card: bool, findings: &mut Ve
         let missing: Vec<_> = FILES.into_iter().filter(|file| !directory.join(file).is_file()).collect();
         if !missing.is_empty() {
             let what = format!("{}: {} is missing", shown(directory), missing.join(", "));
-            findings.push(Finding::note(Step::Module, "module-incomplete", what).next("sudo make install"));
+            findings.push(Finding::note(Code::ModuleIncomplete, what).next("sudo make install"));
         }
         found.extend(files);
     }
     if directories.len() > 1 {
         let others: Vec<_> = directories.iter().map(|directory| shown(directory)).collect();
         findings.push(
-            Finding::note(
-                Step::Module,
-                "module-twice",
-                format!("it is installed more than once: {}", others.join(", ")),
-            )
-            .next(format!("jpki setup uses {}; remove the others.", shown(first))),
+            Finding::note(Code::ModuleTwice, format!("it is installed more than once: {}", others.join(", ")))
+                .next(format!("jpki setup uses {}; remove the others.", shown(first))),
         );
     }
     if are_one_file(&found) {
         findings.push(
-            Finding::problem(Step::Module, "module-linked", "its files are links to one")
+            Finding::problem(Code::ModuleLinked, "two of its files are links to one")
                 .next("The loader takes them for one module. Copy them: sudo make install"),
         );
     }
@@ -62,7 +58,7 @@ fn one(path: &Path, config: &Config, card: bool) -> Finding {
     let info = match ask(path, config.lock_timeout + PATIENCE) {
         Ok(info) => info,
         Err(reason) => {
-            return Finding::problem(Step::Module, "module-fails", format!("{name}: {reason}"))
+            return Finding::problem(Code::ModuleFails, format!("{name}: {reason}"))
                 .next("sudo make install puts a sound one there; libpcsclite1 must be installed.");
         }
     };
@@ -71,15 +67,15 @@ fn one(path: &Path, config: &Config, card: bool) -> Finding {
         tokens => format!("{name}: {}", tokens.join(", ")),
     };
     if card && info.tokens.is_empty() {
-        return Finding::problem(Step::Module, "module-without-token", format!("{what}, although a card is there"))
+        return Finding::problem(Code::ModuleWithoutToken, format!("{what}, although a card is there"))
             .next(format!("It says of itself: {}", info.description));
     }
     if info.version != own_version() {
         let (major, minor) = info.version;
-        return Finding::note(Step::Module, "module-of-another-version", format!("{what} (version {major}.{minor})"))
+        return Finding::note(Code::ModuleOfAnotherVersion, format!("{what} (version {major}.{minor})"))
             .next("sudo make install brings module and program to one version.");
     }
-    Finding::ok(Step::Module, "module", what)
+    Finding::ok(Code::Module, what)
 }
 
 /// Whether any two of them are one file on the disk.

@@ -1,6 +1,6 @@
 //! The programs' configuration: which file of which program names which module, and whether that is the one for it.
 
-use super::finding::{Finding, Step};
+use super::finding::{Code, Finding};
 use crate::cli::machine::{Machine, entries};
 use crate::cli::{modules, nss, shown};
 use std::fs;
@@ -81,7 +81,7 @@ pub fn examine(machine: &Machine, installed: &[PathBuf], findings: &mut Vec<Find
             && commands.iter().any(|command| machine.program(command).is_some())
         {
             let what = format!("{}: not set up", program.name());
-            let finding = Finding::note(Step::Program, "program-not-set-up", what);
+            let finding = Finding::note(Code::ProgramNotSetUp, what);
             findings.push(if installed.is_empty() { finding } else { finding.next(format!("jpki setup {setup}")) });
         }
         let opensc = all().find(|mention| mention.module.to_string_lossy().contains("opensc-pkcs11"));
@@ -101,38 +101,34 @@ fn judge(mention: &Mention) -> Finding {
     };
     // Relative names are p11-kit's and the loader's own to find.
     if module.is_absolute() && !module.is_file() {
-        return Finding::problem(Step::Program, "module-missing", format!("{what}, which is not there"))
+        return Finding::problem(Code::ModuleMissing, format!("{what}, which is not there"))
             .next(format!("Install the module (sudo make install), or take it out of that file; then: {again}"));
     }
     match modules::own_name(module) {
         Some(modules::SIGN) if program.meets_servers() => {
-            Finding::problem(Step::Program, "module-for-signing", format!("{what}, the signature token's module")).next(
-                format!(
-                    "It would ask for the signature password at a login, and could send your name and address to any\n\
+            Finding::problem(Code::ModuleForSigning, format!("{what}, the signature token's module")).next(format!(
+                "It would ask for the signature password at a login, and could send your name and address to any\n\
                      server. Name {} there instead.",
-                    modules::AUTH
-                ),
-            )
+                modules::AUTH
+            ))
         }
         Some(modules::BOTH) if program.meets_servers() => {
-            Finding::note(Step::Program, "module-for-both", format!("{what}, the module with both tokens"))
+            Finding::note(Code::ModuleForBoth, format!("{what}, the module with both tokens"))
                 .next(format!("Name {} there, so that no login asks for the signature password.", modules::AUTH))
         }
         Some(modules::AUTH) if program == &Program::Ssh => {
-            Finding::note(Step::Program, "module-not-for-ssh", format!("{what}, the module for browsers")).next(
-                format!(
-                    "With it ssh also takes the authority's key for one of yours. Name {} there instead.",
-                    modules::SSH
-                ),
-            )
+            Finding::note(Code::ModuleNotForSsh, format!("{what}, the module for browsers")).next(format!(
+                "With it ssh also takes the authority's key for one of yours. Name {} there instead.",
+                modules::SSH
+            ))
         }
-        _ => Finding::ok(Step::Program, "program", what),
+        _ => Finding::ok(Code::Program, what),
     }
 }
 
 fn beside_opensc(mention: &Mention) -> Finding {
     let what = format!("{}: {} names OpenSC's module too", mention.program.name(), shown(&mention.file));
-    Finding::note(Step::Program, "opensc-beside", what).next(
+    Finding::note(Code::OpenscBeside, what).next(
         "It shows the same card again, and its look at the card ends our logins. If you need OpenSC for other cards,\n\
          name their drivers in `card_drivers` of /etc/opensc/opensc.conf, without jpki.",
     )
@@ -160,7 +156,7 @@ fn sandboxed(machine: &Machine) -> Vec<Finding> {
         .chain(flatpaks)
         .map(|(name, kind)| {
             let what = format!("{name}: there is a {kind} of it, which can neither load the module nor reach pcscd");
-            Finding::note(Step::Program, "program-sandboxed", what)
+            Finding::note(Code::ProgramSandboxed, what)
                 .next("Use the card with one that is installed as an ordinary package, from Debian or from its makers.")
         })
         .collect()
@@ -311,7 +307,7 @@ mod tests {
         let (root, machine) = machine(files);
         let mut findings = Vec::new();
         examine(&machine, &[root.path().join(AUTH)], &mut findings);
-        let text = |finding: &Finding| format!("{}: {}", finding.code, finding.what);
+        let text = |finding: &Finding| format!("{}: {}", finding.code.name(), finding.what);
         findings.iter().map(|finding| text(finding).replace(root.path().to_str().unwrap(), "")).collect()
     }
 
@@ -382,7 +378,7 @@ mod tests {
         let (root, machine) = machine(&[("usr/bin/ssh", ""), ("home/me/.ssh/config", "#PKCS11Provider /x\n")]);
         let mut findings = Vec::new();
         examine(&machine, &[root.path().join(AUTH)], &mut findings);
-        let found: Vec<_> = findings.iter().map(|finding| (finding.code, finding.next.as_deref())).collect();
+        let found: Vec<_> = findings.iter().map(|finding| (finding.code.name(), finding.next.as_deref())).collect();
         assert_eq!(found, [("program-not-set-up", Some("jpki setup ssh --host SERVER"))]);
     }
 

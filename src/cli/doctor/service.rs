@@ -1,6 +1,6 @@
 //! The PC/SC service: whether it answers, and if not, why.
 
-use super::finding::{Finding, Step};
+use super::finding::{Code, Finding};
 use crate::cli::Exit;
 use crate::cli::machine::Machine;
 use crate::config::Config;
@@ -9,7 +9,7 @@ use crate::transport::pcsc::PcscReaders;
 use std::fs;
 use std::path::Path;
 
-/// The rule that lets one user reach cards from anywhere; `{user}`.
+/// The rule that lets one user, `USER`, reach cards from anywhere.
 const POLKIT_RULE: &str = "\
 To let yourself use card readers from a session that is not at the machine's own screen, put this into
 /etc/polkit-1/rules.d/50-pcscd.rules as root, with your name in the place of USER:
@@ -24,18 +24,15 @@ To let yourself use card readers from a session that is not at the machine's own
 pub fn examine(machine: &Machine, config: &Config, findings: &mut Vec<Finding>) -> bool {
     if !config.practice.is_empty() {
         findings.push(
-            Finding::note(
-                Step::Service,
-                "practice-readers",
-                "the configuration has practice cards: no real reader is used",
-            )
-            .next("Take the key `practice` out of the configuration, or unset JPKI_PKCS11_CONF, to use a real card."),
+            Finding::note(Code::PracticeReaders, "the configuration has practice cards: no real reader is used").next(
+                "Take the key `practice` out of the configuration, or unset JPKI_PKCS11_CONF, to use a real card.",
+            ),
         );
         return true;
     }
     match PcscReaders::new(config.lock_timeout).reach() {
         Ok(()) => {
-            findings.push(Finding::ok(Step::Service, "service", "it answers"));
+            findings.push(Finding::ok(Code::Service, "it answers"));
             true
         }
         Err(transport::Error::NoService) => {
@@ -53,7 +50,7 @@ pub fn examine(machine: &Machine, config: &Config, findings: &mut Vec<Finding>) 
 fn absent(machine: &Machine) -> Finding {
     let installed = ["/usr/sbin/pcscd", "/usr/bin/pcscd", "/usr/local/sbin/pcscd", "/sbin/pcscd"];
     if !installed.iter().any(|path| machine.system(path).is_file()) && machine.program("pcscd").is_none() {
-        return Finding::problem(Step::Service, "service-not-installed", "pcscd, the PC/SC service, is not installed")
+        return Finding::problem(Code::ServiceNotInstalled, "pcscd, the PC/SC service, is not installed")
             .next("sudo apt install pcscd");
     }
     let systemd = machine.system("/run/systemd/system").is_dir();
@@ -61,7 +58,7 @@ fn absent(machine: &Machine) -> Finding {
     let masked: Vec<_> = masked.collect();
     if !masked.is_empty() {
         let what = format!("pcscd is switched off: {} is masked", masked.join(" and "));
-        return Finding::problem(Step::Service, "service-masked", what)
+        return Finding::problem(Code::ServiceMasked, what)
             .next(format!("sudo systemctl unmask {} && sudo systemctl enable --now pcscd.socket", masked.join(" ")));
     }
     let socket = machine.service_socket();
@@ -72,14 +69,14 @@ fn absent(machine: &Machine) -> Finding {
         } else {
             "Start pcscd again, as root."
         };
-        return Finding::problem(Step::Service, "service-dead", what).next(next);
+        return Finding::problem(Code::ServiceDead, what).next(next);
     }
     let next = if systemd {
         "sudo systemctl enable --now pcscd.socket"
     } else {
         "Start pcscd as root; this machine has no systemd to do it."
     };
-    Finding::problem(Step::Service, "service-stopped", "pcscd, the PC/SC service, is not running").next(next)
+    Finding::problem(Code::ServiceStopped, "pcscd, the PC/SC service, is not running").next(next)
 }
 
 /// A unit is masked by a link to /dev/null, or by an empty file.
@@ -100,9 +97,9 @@ pub fn refusal(machine: &Machine, error: &transport::Error) -> Finding {
             } else {
                 "polkit refuses this session"
             };
-            Finding::problem(Step::Service, "service-denied", what).next(POLKIT_RULE).exit(Exit::Failed)
+            Finding::problem(Code::ServiceDenied, what).next(POLKIT_RULE).exit(Exit::Failed)
         }
-        error => Finding::problem(Step::Service, "service-fails", error.to_string()).exit(Exit::Failed),
+        error => Finding::problem(Code::ServiceFails, error.to_string()).exit(Exit::Failed),
     }
 }
 
@@ -115,7 +112,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         make(root.path());
         let finding = absent(&Machine::of(root.path(), |_| None));
-        (finding.code, finding.next.unwrap())
+        (finding.code.name(), finding.next.unwrap())
     }
 
     fn touch(root: &Path, file: &str) {

@@ -1,6 +1,6 @@
 //! Readers: those that the service lists, and those on USB that it does not.
 
-use super::finding::{Finding, Step};
+use super::finding::{Code, Finding};
 use crate::cli::machine::{Machine, entries};
 use std::fs;
 use std::path::Path;
@@ -18,18 +18,18 @@ const WITHOUT_DRIVER: [(&str, &str, &str); 4] = [
 
 /// What concerns the readers, given the names the service lists.
 pub fn examine(machine: &Machine, listed: &[String], with_usb: bool, findings: &mut Vec<Finding>) {
-    findings.extend(listed.iter().map(|name| Finding::ok(Step::Reader, "reader", name)));
+    findings.extend(listed.iter().map(|name| Finding::ok(Code::Reader, name)));
     let devices = if with_usb { devices(machine) } else { Vec::new() };
     if listed.is_empty() && !devices.iter().any(Device::is_reader) {
         findings.push(
-            Finding::problem(Step::Reader, "no-reader", "there is no card reader")
+            Finding::problem(Code::NoReader, "there is no card reader")
                 .next("Connect one. Most readers of the CCID class work without a driver of their own."),
         );
     }
     findings.extend(without_driver(&devices, !listed.is_empty()));
     findings.extend(unlisted(&devices, listed).into_iter().map(|device| {
         let what = format!("the reader {} is connected, and pcscd does not list it", device.name());
-        Finding::problem(Step::Reader, "reader-unlisted", what).next(
+        Finding::problem(Code::ReaderUnlisted, what).next(
             "sudo apt install libccid, then restart pcscd (sudo systemctl restart pcscd). If another program has the\n\
              reader for itself, such as GnuPG's scdaemon (gpgconf --kill scdaemon), end it first.",
         )
@@ -41,9 +41,11 @@ pub fn examine_without_service(machine: &Machine, findings: &mut Vec<Finding>) {
     let devices = devices(machine);
     findings.extend(without_driver(&devices, false));
     let readers = devices.iter().filter(|device| device.ccid);
-    findings.extend(readers.map(|device| {
-        Finding::note(Step::Reader, "reader-waits", format!("the reader {} waits for the service", device.name()))
-    }));
+    findings.extend(
+        readers.map(|device| {
+            Finding::note(Code::ReaderWaits, format!("the reader {} waits for the service", device.name()))
+        }),
+    );
 }
 
 fn without_driver(devices: &[Device], others: bool) -> Vec<Finding> {
@@ -52,7 +54,7 @@ fn without_driver(devices: &[Device], others: bool) -> Vec<Finding> {
         let what = format!("the reader {model} is no CCID device, and PC/SC has no driver for it");
         let finding = if others { Finding::note } else { Finding::problem };
         let next = "Use a reader of the CCID class that reads ISO 14443 type B, or one with contacts.";
-        Some(finding(Step::Reader, "reader-without-driver", what).next(next))
+        Some(finding(Code::ReaderWithoutDriver, what).next(next))
     };
     devices.iter().filter_map(finding).collect()
 }
@@ -147,7 +149,7 @@ mod tests {
         let listed: Vec<_> = listed.iter().map(|name| (*name).to_owned()).collect();
         let mut findings = Vec::new();
         examine(&machine, &listed, true, &mut findings);
-        findings.iter().map(|finding| finding.code).collect()
+        findings.iter().map(|finding| finding.code.name()).collect()
     }
 
     const ACR122: (&str, &str, &str, &str) = ("072f", "2200", "ACR122U PICC Interface", "0b");
