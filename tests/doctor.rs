@@ -90,7 +90,11 @@ fn a_sound_machine_is_said_to_be_sound_and_nothing_changes_at_the_card() {
         let program = installed(&scratch);
         let _inserted = pcscd.insert(&card);
         let before = fs::read(&card).unwrap();
-        let (said, asked) = Asked::of(&card).by(|| Said::by(&mut Command::new(&program)));
+        let home = scratch.path().join("home");
+        fs::create_dir(&home).unwrap();
+        let mut doctor = Command::new(&program);
+        doctor.env("HOME", &home).env_remove("XDG_STATE_HOME");
+        let (said, asked) = Asked::of(&card).by(|| Said::by(&mut doctor));
         assert_eq!(
             said.codes(),
             [
@@ -119,6 +123,7 @@ fn a_sound_machine_is_said_to_be_sound_and_nothing_changes_at_the_card() {
         );
         assert!(asked.iter().all(|command| !command.contains("[secret]")), "{asked:?}");
         assert_eq!(fs::read(&card).unwrap(), before, "the card's file is as it was");
+        assert_eq!(fs::read_dir(&home).unwrap().count(), 0, "nor is anything kept of the card");
         let text = run(Command::new(&program).arg("doctor")).stdout;
         assert!(text.contains("PC/SC service\n  OK    it answers\nReaders\n"), "{text}");
     });
@@ -237,7 +242,12 @@ fn a_module_that_is_no_library_crashes_or_never_answers_does_not_take_the_doctor
     let program = installed(&scratch);
     let lib = scratch.path().join("usr/lib/pkcs11");
     fs::write(lib.join("libjpki_pkcs11.so"), "no library").unwrap();
-    for (name, body) in [("crashes", "abort();"), ("hangs", "for (;;) pause();")] {
+    for (name, body) in [
+        ("crashes", "abort();"),
+        ("hangs", "for (;;) pause();"),
+        // What it starts holds the pipe to the doctor.
+        ("leaves-somebody", "if (!fork()) { sleep(60); _exit(0); }"),
+    ] {
         let source = format!(
             "#include <stdlib.h>\n#include <unistd.h>\n__attribute__((constructor)) void f(void) {{ {body} }}\n"
         );
@@ -258,6 +268,7 @@ fn a_module_that_is_no_library_crashes_or_never_answers_does_not_take_the_doctor
         ("/libjpki_pkcs11.so: ", "file too short"),
         ("/libjpki_pkcs11-crashes.so: ", "it ended the process that asked it"),
         ("/libjpki_pkcs11-hangs.so: ", "it did not answer within 11 s"),
+        ("/libjpki_pkcs11-leaves-somebody.so: ", "it did not answer within 11 s"),
     ] {
         let of_it = fails.iter().find(|finding| finding.what.contains(file));
         assert!(of_it.is_some_and(|finding| finding.what.contains(why)), "{file}: {fails:?}");

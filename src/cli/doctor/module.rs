@@ -7,14 +7,18 @@ use crate::cli::modules::{self, FILES};
 use crate::cli::{Result, output, shown};
 use crate::config::Config;
 use crate::sys::module::{self, ModuleInfo};
+use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
 /// What a module needs beyond `lock_timeout`: a card that answers slowly is asked some ten things.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// More than a module has to say of itself.
+const LONGEST_ANSWER: u64 = 1 << 16;
 
 /// The files of the module that were found.
 pub fn examine(machine: &Machine, config: &Config, card: bool, findings: &mut Vec<Finding>) -> Vec<PathBuf> {
@@ -97,17 +101,20 @@ fn ask(module: &Path, patience: Duration) -> std::result::Result<ModuleInfo, Str
     let mut child = Command::new(this)
         .args(["doctor", "--ask-module"])
         .arg(module)
+        // No directory: the module has no place to write down what it learns of the card.
+        .env("XDG_STATE_HOME", "/dev/null")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
         .map_err(|error| format!("it cannot be asked: {error}"))?;
     let deadline = Instant::now() + patience;
+    let too_slow = || format!("it did not answer within {} s", patience.as_secs());
     let ended = loop {
         match child.try_wait() {
             Ok(None) if Instant::now() < deadline => thread::sleep(Duration::from_millis(10)),
             Ok(Some(status)) => break Ok(status),
-            Ok(None) => break Err(format!("it did not answer within {} s", patience.as_secs())),
+            Ok(None) => break Err(too_slow()),
             Err(error) => break Err(error.to_string()),
         }
     };
@@ -116,8 +123,18 @@ fn ask(module: &Path, patience: Duration) -> std::result::Result<ModuleInfo, Str
         let _ = child.kill();
         let _ = child.wait();
     })?;
-    // A few hundred bytes, which fit the pipe: the child never waited for this.
-    let answer = child.wait_with_output().map_err(|error| error.to_string())?.stdout;
+    // It ended, and its answer of a few hundred bytes is in the pipe. What the module may have started has the pipe too,
+    // and need not have ended.
+    let mut pipe = child.stdout.take();
+    let (send, answer) = mpsc::channel();
+    thread::spawn(move || {
+        let mut answer = Vec::new();
+        let read = pipe.as_mut().map(|pipe| pipe.take(LONGEST_ANSWER).read_to_end(&mut answer));
+        // Nobody waits any more if it took too long.
+        let _ = send.send(read.transpose().map(|_| answer));
+    });
+    let left = deadline.saturating_duration_since(Instant::now());
+    let answer = answer.recv_timeout(left).map_err(|_| too_slow())?.map_err(|error| error.to_string())?;
     match serde_json::from_slice(&answer) {
         Ok(Answer::Info(info)) => Ok(info),
         Ok(Answer::Failed(reason)) => Err(reason),
