@@ -2,7 +2,9 @@
 //! and compared line by line. `UPDATE_GOLDEN=1 cargo test --test cli_golden` writes down what the program says now.
 //!
 //! `$ ` begins a command, `< ` a line of its stdin, `! ` a line of stderr, `[n]` an exit code other than 0; all else is
-//! stdout, a `~` where its line is empty. `$ config …` writes the configuration. Today is any day, so that whether a period is over is left out.
+//! stdout, a `~` where its line is empty. `$ config …` writes the configuration. Today is any day, so that whether a period
+//! is over is left out. So is what `jpki doctor` says of the machine: the module that is installed here, the programs, and
+//! how many things are to be done.
 
 use jpki_pkcs11::words::{self, Language};
 use std::fs::{self, Permissions};
@@ -33,6 +35,7 @@ macro_rules! sessions {
 
 sessions! {
     card_new
+    doctor
     help
     juki
     locking
@@ -90,7 +93,7 @@ fn run(place: &Path, command: &str, input: &str) -> String {
     }
     let words: Vec<_> = command.split(' ').collect();
     let ["jpki", arguments @ ..] = words.as_slice() else { panic!("no such command: {command}") };
-    let about_readers = matches!(arguments, ["status" | "pin", ..]);
+    let about_readers = matches!(arguments, ["status" | "pin" | "doctor", ..]);
     assert!(!about_readers || configuration.exists(), "without a practice card the readers would be real ones");
     let mut child = Command::new(env!("CARGO_BIN_EXE_jpki"))
         .args(arguments)
@@ -123,7 +126,28 @@ fn run(place: &Path, command: &str, input: &str) -> String {
         Some(code) => said += &format!("[{code}]\n"),
         None => panic!("{command} was killed: {}", output.status),
     }
-    without_period(said.replace(place.to_str().unwrap(), "…"))
+    let said = without_period(said.replace(place.to_str().unwrap(), "…"));
+    if arguments.last() == Some(&"doctor") { without_machine(&said) } else { said }
+}
+
+/// What is `said` by the doctor up to the card's certificates, without the verdict on a certificate's period; and the exit
+/// code if it is the card's.
+fn without_machine(said: &str) -> String {
+    let of_the_machine = said.find("Module\n").expect("the doctor always says something of the module");
+    let (card, machine) = said.split_at(of_the_machine);
+    let mut kept = String::new();
+    let mut of_a_period = false;
+    for line in card.lines() {
+        let next = line.starts_with("        ");
+        of_a_period = if next { of_a_period } else { line.contains(" – ") };
+        match line.get(8..) {
+            Some(what) if of_a_period && !next => kept += &format!("  …     {what}\n"),
+            _ if of_a_period => {}
+            _ => kept += &format!("{line}\n"),
+        }
+    }
+    let code = machine.lines().last().filter(|line| ["[3]", "[5]"].contains(line));
+    format!("{kept}Module …\n{}", code.map(|code| format!("{code}\n")).unwrap_or_default())
 }
 
 /// What is `said`, whatever the day: without where today stands in a certificate's period.
