@@ -10,6 +10,8 @@ pub struct Edit {
     pub part: Part,
     /// Access rights, should the file be new.
     pub mode: u32,
+    /// Whether others are to have those rights too, whatever the umask of the person who sets up.
+    pub shared: bool,
 }
 
 /// How much of a file is ours.

@@ -89,7 +89,7 @@ impl Journal {
             said.extend(ours.trim_matches('\n').lines().map(|line| format!("  | {line}").trim_end().to_owned()));
             return Ok(said);
         }
-        self.make_directories(edit.file.parent().unwrap_or(Path::new("/")), edit.mode)?;
+        self.make_directories(edit.file.parent().unwrap_or(Path::new("/")), edit.mode, edit.shared)?;
         self.records.push(Record::Text { file: edit.file.clone(), before, ours });
         self.save()?;
         if let Err(error) = write(&edit.file, now.as_deref(), &text, edit.mode) {
@@ -104,11 +104,15 @@ impl Journal {
             index.next() == Some(newest) || !matches!(record, Record::Text { file, .. } if *file == edit.file)
         });
         self.save()?;
+        if edit.shared && now.is_none() {
+            let rights = Permissions::from_mode(edit.mode);
+            fs::set_permissions(&edit.file, rights).map_err(|error| unwritten(&edit.file, &error))?;
+        }
         Ok(said)
     }
 
-    /// Makes `directory`, and remembers which ones were missing.
-    pub fn make_directories(&mut self, directory: &Path, mode: u32) -> Result<()> {
+    /// Makes `directory`, and remembers which ones were missing. A shared one has its rights whatever the umask.
+    pub fn make_directories(&mut self, directory: &Path, mode: u32, shared: bool) -> Result<()> {
         place_is_ours(directory).map_err(|error| unwritten(directory, &error))?;
         let missing: Vec<_> = directory.ancestors().take_while(|path| !path.exists()).map(Path::to_owned).collect();
         for path in missing.into_iter().rev() {
@@ -116,7 +120,12 @@ impl Journal {
             self.save()?;
             // Whoever may read the file may enter.
             let mode = mode | (mode & 0o444) >> 2;
-            DirBuilder::new().mode(mode).create(&path).map_err(|error| unwritten(&path, &error))?;
+            let made = DirBuilder::new().mode(mode).create(&path);
+            let made = made.and_then(|()| match shared {
+                true => fs::set_permissions(&path, Permissions::from_mode(mode)),
+                false => Ok(()),
+            });
+            made.map_err(|error| unwritten(&path, &error))?;
         }
         Ok(())
     }
@@ -303,4 +312,26 @@ fn digest(file: &Path) -> io::Result<String> {
 
 fn unwritten(file: &Path, error: &io::Error) -> Failure {
     Failure::new(Exit::Failed, format!("{}: {error}", shown(file)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_for_everybody_can_be_read_whatever_the_umask() {
+        let place = tempfile::tempdir().unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        // Whoever runs this, the umask takes something away from these rights, or nothing can be told.
+        let private = place.path().join("private/file");
+        let shared = place.path().join("shared/file");
+        let mut journal = Journal::open(&place.path().join("state"), "test", false).unwrap();
+        for file in [&private, &shared] {
+            let shared = *file == shared;
+            let edit = Edit { file: file.clone(), part: Part::Whole("text".into()), mode: 0o666, shared };
+            journal.apply(&edit, false).unwrap();
+        }
+        assert_eq!((mode(&shared), mode(shared.parent().unwrap())), (0o666, 0o777));
+        assert_ne!(mode(&private), 0o666, "without a umask this test shows nothing");
+    }
 }

@@ -115,7 +115,7 @@ fn make_database(directory: &Path, machine: &Machine, journal: &mut Journal, dry
     let next = "Start Chromium once and close it; or: sudo apt install libnss3-tools";
     let none = || Failure::new(Exit::Failed, format!("there is no NSS database in {}", shown(directory))).next(next);
     let certutil = machine.program("certutil").ok_or_else(none)?;
-    journal.make_directories(directory, 0o700)?;
+    journal.make_directories(directory, 0o700, false)?;
     let made = Command::new(certutil)
         .arg("-N")
         .arg("-d")

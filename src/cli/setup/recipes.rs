@@ -70,7 +70,7 @@ fn firefox_of_all(machine: &Machine, directory: &str) -> Recipe {
     let file = machine.system("/etc/firefox/policies/policies.json");
     Recipe {
         database: None,
-        edits: vec![whole(file, FIREFOX, directory, "")],
+        edits: vec![Edit { shared: true, ..whole(file, FIREFOX, directory, "") }],
         afterwards: vec!["Every Firefox of this machine loads the module from its next start on.".into()],
     }
 }
@@ -108,7 +108,7 @@ fn nss_module(file: PathBuf, directory: &str) -> Edit {
         make: Box::new(move |above| nss::paragraph(above, NSS_NAME, &library)),
         found: Box::new(move |text| if nss::modules(text).contains(&same) { Found::Same } else { Found::Nothing }),
     };
-    Edit { file, part, mode: 0o600 }
+    Edit { file, part, mode: 0o600, shared: false }
 }
 
 fn ssh(machine: &Machine, directory: &str, hosts: &[String]) -> Result<Recipe> {
@@ -134,7 +134,7 @@ fn ssh(machine: &Machine, directory: &str, hosts: &[String]) -> Result<Recipe> {
             _ => Found::Nothing,
         }),
     };
-    let config = Edit { file: home(machine.home(".ssh/config"))?, part, mode: 0o600 };
+    let config = Edit { file: home(machine.home(".ssh/config"))?, part, mode: 0o600, shared: false };
     let file = [modules::SSH, modules::AUTH].into_iter().find(|file| Path::new(directory).join(file).is_file());
     let module = format!("{directory}/{}", file.unwrap_or(modules::AUTH));
     Ok(Recipe {
@@ -190,7 +190,7 @@ fn p11_kit(machine: &Machine, directory: &str) -> Result<Recipe> {
 /// A file of `pkcs11-conf`, filled in: the other files it speaks of are in `docs`.
 fn whole(file: PathBuf, template: &str, modules: &str, docs: &str) -> Edit {
     let text = template.replace("@moduledir@", modules).replace("@docdir@", docs);
-    Edit { file, part: Part::Whole(text), mode: 0o644 }
+    Edit { file, part: Part::Whole(text), mode: 0o644, shared: false }
 }
 
 fn own_directory(machine: &Machine) -> Result<String> {
@@ -213,7 +213,9 @@ mod tests {
     fn root_sets_up_firefox_for_everybody_by_a_policy_that_is_json() {
         let machine = Machine::of(Path::new("/root-of-test"), |_| None);
         let recipe = of(Program::Firefox, &machine, "/usr/lib/pkcs11", &[], true, Language::En).unwrap();
-        let [Edit { file, part: Part::Whole(text), .. }] = recipe.edits.as_slice() else { panic!() };
+        let [Edit { file, part: Part::Whole(text), mode: 0o644, shared: true }] = recipe.edits.as_slice() else {
+            panic!()
+        };
         assert_eq!(file, Path::new("/root-of-test/etc/firefox/policies/policies.json"));
         let policy: serde_json::Value = serde_json::from_str(text).unwrap();
         assert!(policy["policies"]["SecurityDevices"].to_string().contains("/usr/lib/pkcs11/libjpki_pkcs11-auth.so"));
