@@ -209,8 +209,9 @@ fn mentions(machine: &Machine) -> Vec<Mention> {
     mentions
 }
 
+/// The modules that a file names; a file that cannot be read is as good as none. Its comments may be in any encoding.
 fn read(file: &Path, modules: impl Fn(&str) -> Vec<PathBuf>) -> Vec<PathBuf> {
-    fs::read_to_string(file).map(|text| modules(&text)).unwrap_or_default()
+    fs::read(file).map(|text| modules(&String::from_utf8_lossy(&text))).unwrap_or_default()
 }
 
 fn has_name(file: &Path, is: impl Fn(&str) -> bool) -> bool {
@@ -365,6 +366,18 @@ mod tests {
     fn ssh_with_the_browsers_module_is_told_of_its_own() {
         let found = found(&[(AUTH, ""), ("home/me/.ssh/config", &format!("PKCS11Provider=@/{AUTH}"))]);
         assert!(found[0].starts_with("module-not-for-ssh: "), "{found:?}");
+    }
+
+    #[test]
+    fn a_comment_in_another_encoding_hides_nothing() {
+        let (root, machine) = machine(&[("home/me/.ssh/config", "")]);
+        // A comment in EUC-JP.
+        let text = b"# \xA5\xAB\xA1\xBC\xA5\xC9\nPKCS11Provider /gone/libjpki_pkcs11-ssh.so\n";
+        fs::write(root.path().join("home/me/.ssh/config"), text).unwrap();
+        let mut findings = Vec::new();
+        examine(&machine, &[], &mut findings);
+        let found: Vec<_> = findings.iter().map(|finding| finding.code.name()).collect();
+        assert_eq!(found, ["module-missing"]);
     }
 
     #[test]
