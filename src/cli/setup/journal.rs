@@ -49,7 +49,9 @@ impl Journal {
             None
         } else {
             sys::make_private(state).and_then(|()| sys::make_private(&directory))?;
-            let lock = File::open(&directory)?;
+            // A file, since a network's file system locks no directory, and one to be written, as it asks.
+            let lock = directory.join("lock");
+            let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(lock)?;
             lock.lock()?;
             Some(lock)
         };
@@ -317,6 +319,26 @@ fn unwritten(file: &Path, error: &io::Error) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn two_set_ups_at_a_time_keep_both_their_notes() {
+        let place = tempfile::tempdir().unwrap();
+        let state = place.path().join("state");
+        std::thread::scope(|scope| {
+            for number in 0..8 {
+                let (state, file) = (&state, place.path().join(number.to_string()));
+                scope.spawn(move || {
+                    let mut journal = Journal::open(state, "test", false).unwrap();
+                    let edit = Edit { file, part: Part::Whole("text".into()), mode: 0o600, shared: false };
+                    journal.apply(&edit, false).unwrap();
+                });
+            }
+        });
+        let mut said = Vec::new();
+        Journal::open(&state, "test", false).unwrap().undo(false, &mut said).unwrap();
+        assert_eq!(said.len(), 8, "{said:?}");
+        assert!((0..8).all(|number| !place.path().join(number.to_string()).exists()));
+    }
 
     #[test]
     fn what_is_for_everybody_can_be_read_whatever_the_umask() {
