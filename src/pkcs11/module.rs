@@ -130,23 +130,42 @@ fn own_process() -> &'static Process {
     }
 }
 
-/// Which tokens this file shows: `libjpki_pkcs11-auth.so`, `libjpki_pkcs11-ssh.so` and `libjpki_pkcs11-sign.so` one each,
-/// the plain one as the configuration says.
-fn view(config: &Config, name: &str) -> Tokens {
-    if name.ends_with("-auth") || name.ends_with(FOR_SSH) {
-        Tokens::Auth
-    } else if name.ends_with("-sign") {
-        Tokens::Sign
-    } else if config.tokens == Tokens::Both && NSS_HOST.load(Ordering::Relaxed) {
-        Tokens::Auth
-    } else {
-        config.tokens
+/// What the file that we are loaded from shows of a card.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct View {
+    tokens: Tokens,
+    /// Whether the certificates of the authorities are among the objects.
+    authorities: bool,
+}
+
+impl View {
+    /// That of a file of this name: `libjpki_pkcs11-auth`, `libjpki_pkcs11-ssh` and `libjpki_pkcs11-sign` show one token
+    /// each, the plain one what the configuration says.
+    ///
+    /// OpenSSH takes the key of every certificate it finds for one of the user's: whoever puts what `ssh-keygen -D` prints
+    /// into an authorized_keys file would let the authority in, too. So the file for OpenSSH does not show its certificate.
+    fn of_file(name: &str, config: &Config) -> View {
+        let tokens = if name.ends_with("-ssh") {
+            return View { tokens: Tokens::Auth, authorities: false };
+        } else if name.ends_with("-auth") {
+            Tokens::Auth
+        } else if name.ends_with("-sign") {
+            Tokens::Sign
+        } else if config.tokens == Tokens::Both && NSS_HOST.load(Ordering::Relaxed) {
+            Tokens::Auth
+        } else {
+            config.tokens
+        };
+        tokens.into()
     }
 }
 
-/// How the name of the file for OpenSSH ends. OpenSSH takes the key of every certificate it finds for one of the user's:
-/// whoever puts what `ssh-keygen -D` prints into an authorized_keys file would let the authority in, too.
-const FOR_SSH: &str = "-ssh";
+impl From<Tokens> for View {
+    /// These tokens with all their objects.
+    fn from(tokens: Tokens) -> View {
+        View { tokens, authorities: true }
+    }
+}
 
 impl Module {
     /// The module under this configuration, with the slots of the readers that are there now. Nothing is asked of a card.
@@ -157,30 +176,29 @@ impl Module {
         }
         let path = sys::own_path();
         let name = path.as_deref().and_then(|path| path.file_stem()).and_then(|stem| stem.to_str()).unwrap_or_default();
-        let view = view(&config, name);
+        let view = View::of_file(name, &config);
         for note in config.notes.iter().chain(&config.malformed) {
             log::warn!("{note}");
         }
-        log::info!("initialised: shows {view:?}");
+        log::info!("initialised: shows {:?}", view.tokens);
         let readers = readers::open(&config);
-        let mut module = Module::over(config, view, readers);
-        module.shows_authorities = !name.ends_with(FOR_SSH);
-        module
+        Module::over(config, view, readers)
     }
 
-    /// The module over these readers, showing the tokens of this view.
-    pub(super) fn over(config: Config, view: Tokens, readers: Box<dyn Readers>) -> Module {
+    /// The module over these readers, showing what this view shows.
+    pub(super) fn over(config: Config, view: impl Into<View>, readers: Box<dyn Readers>) -> Module {
+        let view = view.into();
         // 32 bytes of CK_INFO are all a program shows its user.
         let description =
             if config.malformed.is_some() { "JPKI: bad configuration, see log" } else { "JPKI card module" };
         let module = Module {
             card_options: card::Options { extended_read: config.extended_read, state_dir: config.state_dir.clone() },
             config,
-            shows_authorities: true,
+            shows_authorities: view.authorities,
             description: description.to_owned(),
             readers,
             looking: Mutex::new(()),
-            slots: Mutex::new(Slots::new(view)),
+            slots: Mutex::new(Slots::new(view.tokens)),
             known: RwLock::default(),
             sessions: Mutex::default(),
             waiters: Mutex::default(),
