@@ -50,8 +50,9 @@ MODULE := libjpki_pkcs11.so
 # token without the authority's certificate.
 MODULES := libjpki_pkcs11.so libjpki_pkcs11-auth.so libjpki_pkcs11-sign.so libjpki_pkcs11-ssh.so
 # What `make install` installs; the tests install what they have built.
-BUILT_MODULE ?= target/release/$(MODULE)
-BUILT_PROGRAM ?= target/release/jpki
+BUILT := $(or $(CARGO_TARGET_DIR),target)/release
+BUILT_MODULE ?= $(BUILT)/$(MODULE)
+BUILT_PROGRAM ?= $(BUILT)/jpki
 # Each program's configuration; in those that end in .in, @moduledir@ and @docdir@ are filled in.
 CONF := $(wildcard pkcs11-conf/*)
 
@@ -67,7 +68,7 @@ setup:
 demo:
 	.ci/install $(DEMO_PACKAGES)
 	$(CARGO) build --release --locked
-	examples/demo.sh target/release
+	examples/demo.sh $(BUILT)
 
 test: setup
 	$(CARGO) test --locked
@@ -130,7 +131,7 @@ install: $(BUILT_MODULE)
 	done
 	mv $(DESTDIR)$(docdir)/jpki-pkcs11.module $(DESTDIR)$(p11kitdir)/jpki-pkcs11.module
 
-target/release/$(MODULE):
+$(BUILT)/$(MODULE):
 	@echo "Build it first, as yourself: make build" >&2; exit 1
 
 uninstall:
