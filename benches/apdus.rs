@@ -9,7 +9,7 @@ mod common;
 
 use common::cards::{PASSWORD, PIN, card_as};
 use common::pcscd::{Pcscd, Service};
-use common::{Scratch, run};
+use common::{Scratch, opensc, run};
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
 use cryptoki::mechanism::Mechanism;
 use cryptoki::object::{Attribute, AttributeType, ObjectClass, ObjectHandle};
@@ -35,7 +35,6 @@ const ROWS: [(&str, Option<usize>); 7] = [
 ];
 /// Most time outside the card for one RSA-2048 signature, its check included.
 const MOST_TIME: Duration = Duration::from_millis(1);
-const OPENSC: [&str; 2] = ["/usr/lib/x86_64-linux-gnu/opensc-pkcs11.so", "/usr/lib/aarch64-linux-gnu/opensc-pkcs11.so"];
 
 fn main() {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -58,8 +57,7 @@ fn counts() {
     // Without the command lost after power-up, which costs either module one more.
     let file = card_as(&scratch, Kind::MyNumber, |order| order.switches.first_command_fails = false);
     let ours = built();
-    let opensc = OPENSC.map(PathBuf::from).into_iter().find(|module| module.is_file());
-    let opensc = opensc.expect("opensc-pkcs11.so is missing: apt-get install opensc-pkcs11");
+    let opensc = opensc();
     let count = |module: &Path| {
         let mut rows = Vec::new();
         for scenario in ["list", "authentication", "signature", "sessions"] {

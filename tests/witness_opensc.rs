@@ -6,23 +6,17 @@ mod common;
 use common::cards::{PASSWORD, PIN, card};
 use common::openssl::{Padding, PublicKey};
 use common::pcscd::{READER, with_pcscd};
-use common::{Scratch, run, tool};
+use common::{Scratch, opensc, run, tool};
 use jpki_pkcs11::emulator::image::Kind;
 use std::fs;
-use std::path::PathBuf;
 use std::process::Command;
 
 const MESSAGE: &[u8] = b"practice makes perfect";
 
 /// `pkcs11-tool` with OpenSC's module, which tries the card with its JPKI driver only.
 fn pkcs11_tool() -> Command {
-    let module = ["/usr/lib/x86_64-linux-gnu/opensc-pkcs11.so", "/usr/lib/aarch64-linux-gnu/opensc-pkcs11.so"]
-        .map(PathBuf::from)
-        .into_iter()
-        .find(|module| module.is_file())
-        .expect("opensc-pkcs11.so is missing: apt-get install opensc-pkcs11 (or `make setup`)");
     let mut command = Command::new(tool("pkcs11-tool", "opensc"));
-    command.env("OPENSC_DRIVER", "jpki").arg("--module").arg(module);
+    command.env("OPENSC_DRIVER", "jpki").arg("--module").arg(opensc());
     command
 }
 

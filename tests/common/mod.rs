@@ -29,6 +29,23 @@ pub fn tool(name: &str, package: &str) -> PathBuf {
         .unwrap_or_else(|| panic!("{name} is missing: apt-get install {package} (or `make setup`)"))
 }
 
+/// The path of a library of Debian's, given below its directory of libraries.
+///
+/// # Panics
+/// With the name of the Debian package, where it is missing.
+pub fn library(name: &str, package: &str) -> PathBuf {
+    ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu"]
+        .map(|directory| Path::new(directory).join(name))
+        .into_iter()
+        .find(|path| path.is_file())
+        .unwrap_or_else(|| panic!("{name} is missing: apt-get install {package} (or `make setup`)"))
+}
+
+/// OpenSC's module.
+pub fn opensc() -> PathBuf {
+    library("opensc-pkcs11.so", "opensc-pkcs11")
+}
+
 /// Runs `command` to its end.
 pub fn run(command: &mut Command) -> Ran {
     let Output { status, stdout, stderr } =

@@ -4,10 +4,11 @@ mod browser;
 mod devtools;
 
 use crate::common::cards::PIN;
-use crate::display::{Display, patiently};
-use crate::ground::{opensc, with_ground};
+use crate::common::opensc;
+use crate::display::{Display, Seen, patiently};
+use crate::ground::with_ground;
 use crate::tls::{Server, Version};
-use browser::{Chromium, Home, Seen};
+use browser::{Chromium, Home};
 
 const PROGRAM: &str = "Chromium";
 

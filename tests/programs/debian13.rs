@@ -1,8 +1,9 @@
 //! Programs of Debian 13, in the system that `tests/programs/setup` unpacks, with this machine's pcscd and /tmp.
 
+use crate::common::library;
 use crate::program::in_namespaces;
 use std::env;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 /// What is shown of this machine inside: devices (the terminal is one), the scratch directories, in one of which pcscd has
@@ -26,14 +27,9 @@ pub fn debian_13(program: &str) -> Command {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/programs/debian-13");
     assert!(root.join("done").is_file(), "{} is missing: tests/programs/setup", root.display());
     let mut command = in_namespaces(&["--mount"]);
-    command.args(["sh", "-c", INSIDE, "sh"]).args([root, env::temp_dir(), libpcsclite()]).arg(program);
     command
-}
-
-fn libpcsclite() -> PathBuf {
-    ["/usr/lib/x86_64-linux-gnu/libpcsclite.so.1", "/usr/lib/aarch64-linux-gnu/libpcsclite.so.1"]
-        .map(PathBuf::from)
-        .into_iter()
-        .find(|library| library.is_file())
-        .expect("libpcsclite is missing: apt-get install libpcsclite1 (or `make setup`)")
+        .args(["sh", "-c", INSIDE, "sh"])
+        .args([root, env::temp_dir(), library("libpcsclite.so.1", "libpcsclite1")])
+        .arg(program);
+    command
 }

@@ -22,6 +22,17 @@ pub struct Display {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Window(String);
 
+/// What a browser's user sees after a while.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Seen {
+    /// The text of a server's page.
+    Page(String),
+    /// The text or the address of the browser's own page of what went wrong.
+    Failure(String),
+    /// The prompt for a PIN.
+    Prompt(Window),
+}
+
 impl Display {
     pub fn start() -> Display {
         let mut server = mortal(tool("Xvfb", "xvfb"))

@@ -4,10 +4,10 @@ mod browser;
 mod marionette;
 
 use crate::common::cards::PIN;
-use crate::display::{Display, patiently};
+use crate::display::{Display, Seen, patiently};
 use crate::ground::{Ground, with_ground};
 use crate::tls::{Server, Version};
-use browser::{Choice, Firefox, Profile, Seen};
+use browser::{Choice, Firefox, Profile};
 use std::fs;
 use std::path::{Path, PathBuf};
 

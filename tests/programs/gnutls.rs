@@ -1,8 +1,8 @@
 //! GnuTLS: p11tool and gnutls-cli, which find the module through p11-kit, by the file that `make install` puts there.
 
 use crate::common::cards::{PASSWORD, PIN};
-use crate::common::{Ran, run, tool};
-use crate::ground::{Card, Ground, opensc, with_ground};
+use crate::common::{Ran, opensc, run, tool};
+use crate::ground::{Card, Ground, with_ground};
 use crate::program::{program, with_p11_kit_modules};
 use crate::tls::{Server, Version, admitted_by};
 use std::fs;

@@ -3,7 +3,7 @@
 use crate::common::cards::card;
 use crate::common::client::built;
 use crate::common::pcscd::{Inserted, Pcscd, with_pcscd};
-use crate::common::{Scratch, run, target_dir, tool};
+use crate::common::{Scratch, opensc, run, target_dir, tool};
 use crate::cost::{self, Cost};
 use jpki_pkcs11::emulator::image::{Image, Kind, SecretName};
 use std::fs;
@@ -78,18 +78,6 @@ impl Installed {
     pub fn p11_kit_modules(&self) -> PathBuf {
         self.prefix.join("share/p11-kit/modules")
     }
-}
-
-/// OpenSC's module.
-///
-/// # Panics
-/// Where it is missing.
-pub fn opensc() -> PathBuf {
-    ["/usr/lib/x86_64-linux-gnu/opensc-pkcs11.so", "/usr/lib/aarch64-linux-gnu/opensc-pkcs11.so"]
-        .map(PathBuf::from)
-        .into_iter()
-        .find(|module| module.is_file())
-        .expect("opensc-pkcs11.so is missing: apt-get install opensc-pkcs11 (or `make setup`)")
 }
 
 /// A My Number practice card: its file and what is public of it. PIN and password are those of [`crate::common::cards`].

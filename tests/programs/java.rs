@@ -2,9 +2,9 @@
 
 use crate::common::cards::{PASSWORD, PIN};
 use crate::common::rival::{self, ISD};
-use crate::common::{Ran, run};
+use crate::common::{Ran, opensc, run};
 use crate::conversation::Conversation;
-use crate::ground::{Ground, opensc, with_ground};
+use crate::ground::{Ground, with_ground};
 use crate::program::program;
 use crate::tls::{Server, Version, admitted_by};
 use std::path::{Path, PathBuf};

@@ -1,8 +1,8 @@
 //! What openssl(1) is asked to do with a card's key, whichever way it has to the card, and what is asked of the outcome.
 
 use crate::common::openssl::{Padding, PublicKey};
-use crate::common::{Ran, Scratch, run};
-use crate::ground::{Card, Ground, opensc};
+use crate::common::{Ran, Scratch, opensc, run};
+use crate::ground::{Card, Ground};
 use crate::program::program;
 use crate::tls::{Server, Version};
 use std::path::{Path, PathBuf};
@@ -46,6 +46,28 @@ pub struct Way<'a> {
 }
 
 impl Way<'_> {
+    /// Has it make a certificate request, and notes what that costs `program`.
+    pub fn makes_a_request(&self, program: &str, key: &str) {
+        let card = self.ground.card();
+        let auth = self.ground.installed.auth();
+        self.ground.compare(&card, program, "req -new", &auth, |module| self.req(module, key).success);
+        let _inserted = self.ground.pcscd.insert(&card.file);
+        self.req(&auth, key).ok();
+        self.assert_req(card.auth_certificate());
+    }
+
+    /// Has it authenticate to a server with the card's key, and notes what that costs `program`.
+    pub fn authenticates(&self, program: &str, card: &Card, version: Version, certificate: &str, key: &str) {
+        let server = self.server(card, version);
+        let auth = self.ground.installed.auth();
+        self.ground.compare(card, program, &format!("s_client, {version}"), &auth, |module| {
+            let page = self.s_client(module, &server, certificate, key);
+            page.success && page.stdout.contains("Peer signature type")
+        });
+        let _inserted = self.ground.pcscd.insert(&card.file);
+        assert_page(&self.s_client(&auth, &server, certificate, key).ok(), version);
+    }
+
     /// A command of openssl(1) with that module.
     pub fn command(&self, module: &Path, name: &str) -> Command {
         let mut command = (self.openssl)();

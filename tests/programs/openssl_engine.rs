@@ -2,7 +2,7 @@
 
 use crate::common::cards::{PASSWORD, PIN};
 use crate::common::openssl::Padding;
-use crate::common::{Ran, run};
+use crate::common::{Ran, library, run};
 use crate::ground::{Card, Ground, with_ground};
 use crate::openssl::{AUTH_KEY, SIGN_KEY, Way, assert_page, of_module, with_pin_in};
 use crate::program::program;
@@ -19,12 +19,7 @@ const PROMPT: &str = "Enter PKCS#11 token PIN for PRACTICE Auth";
 fn with_engine(name: &str, body: impl FnOnce(&Way<'_>)) {
     with_ground(&format!("openssl_engine::{name}"), |ground| {
         let conf = ground.installed.conf("openssl-engine.cnf");
-        assert!(
-            ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu"]
-                .iter()
-                .any(|lib| Path::new(lib).join("engines-3/pkcs11.so").is_file()),
-            "the engine is missing: apt-get install libengine-pkcs11-openssl (or `make setup-clients`)"
-        );
+        library("engines-3/pkcs11.so", "libengine-pkcs11-openssl");
         body(&Way {
             ground,
             openssl: &|| {
@@ -100,15 +95,7 @@ fn a_salt_of_another_length_is_refused() {
 
 #[test]
 fn req_makes_a_certificate_request() {
-    with_engine("req_makes_a_certificate_request", |way| {
-        let card = way.ground.card();
-        let key = auth_key(way.ground);
-        let auth = way.ground.installed.auth();
-        way.ground.compare(&card, PROGRAM, "req -new", &auth, |module| way.req(module, &key).success);
-        let _inserted = way.ground.pcscd.insert(&card.file);
-        way.req(&auth, &key).ok();
-        way.assert_req(card.auth_certificate());
-    });
+    with_engine("req_makes_a_certificate_request", |way| way.makes_a_request(PROGRAM, &auth_key(way.ground)));
 }
 
 #[test]
@@ -123,16 +110,9 @@ fn s_client_authenticates_in_tls_1_3() {
 
 fn s_client(way: &Way<'_>, version: Version) {
     let card = way.ground.card();
-    let server = way.server(&card, version);
-    let key = auth_key(way.ground);
+    // The engine gives openssl(1) no certificates.
     let certificate = way.ground.scratch.file("auth.pem", card.auth_certificate()).display().to_string();
-    let auth = way.ground.installed.auth();
-    way.ground.compare(&card, PROGRAM, &format!("s_client, {version}"), &auth, |module| {
-        let page = way.s_client(module, &server, &certificate, &key);
-        page.success && page.stdout.contains("Peer signature type")
-    });
-    let _inserted = way.ground.pcscd.insert(&card.file);
-    assert_page(&way.s_client(&auth, &server, &certificate, &key).ok(), version);
+    way.authenticates(PROGRAM, &card, version, &certificate, &auth_key(way.ground));
 }
 
 #[test]

@@ -106,15 +106,7 @@ fn a_password_is_asked_for_at_each_signature_where_the_configuration_says_so() {
 
 #[test]
 fn req_makes_a_certificate_request() {
-    with_provider("req_makes_a_certificate_request", |way| {
-        let card = way.ground.card();
-        let key = auth_key(way.ground);
-        let auth = way.ground.installed.auth();
-        way.ground.compare(&card, PROGRAM, "req -new", &auth, |module| way.req(module, &key).success);
-        let _inserted = way.ground.pcscd.insert(&card.file);
-        way.req(&auth, &key).ok();
-        way.assert_req(card.auth_certificate());
-    });
+    with_provider("req_makes_a_certificate_request", |way| way.makes_a_request(PROGRAM, &auth_key(way.ground)));
 }
 
 #[test]
@@ -128,16 +120,7 @@ fn s_client_authenticates_in_tls_1_3() {
 }
 
 fn s_client(way: &Way<'_>, version: Version) {
-    let card = way.ground.card();
-    let server = way.server(&card, version);
-    let key = auth_key(way.ground);
-    let auth = way.ground.installed.auth();
-    way.ground.compare(&card, PROGRAM, &format!("s_client, {version}"), &auth, |module| {
-        let page = way.s_client(module, &server, CERTIFICATE, &key);
-        page.success && page.stdout.contains("Peer signature type")
-    });
-    let _inserted = way.ground.pcscd.insert(&card.file);
-    assert_page(&way.s_client(&auth, &server, CERTIFICATE, &key).ok(), version);
+    way.authenticates(PROGRAM, &way.ground.card(), version, CERTIFICATE, &auth_key(way.ground));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use crate::common::cards::{PASSWORD, PIN};
 use crate::common::openssl::Padding;
-use crate::common::{Ran, eventually, run, tool};
+use crate::common::{Ran, eventually, library, run, tool};
 use crate::ground::{Ground, with_ground};
 use crate::openssl::{AUTH_KEY, assert_page, assert_signed};
 use crate::program::{bounded, in_namespaces, program, with_p11_kit_modules};
@@ -14,21 +14,12 @@ const PROGRAM: &str = "p11-kit";
 /// The tokens that are served.
 const TOKENS: &str = "pkcs11:manufacturer=jpki-pkcs11";
 
-/// One of the package's modules.
-fn module_of_p11_kit(name: &str) -> PathBuf {
-    ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu"]
-        .map(|lib| Path::new(lib).join(name))
-        .into_iter()
-        .find(|module| module.is_file())
-        .unwrap_or_else(|| panic!("{name} is missing: apt-get install p11-kit-modules (or `make setup-clients`)"))
-}
-
 fn proxy() -> PathBuf {
-    module_of_p11_kit("p11-kit-proxy.so")
+    library("p11-kit-proxy.so", "p11-kit-modules")
 }
 
 fn client() -> PathBuf {
-    module_of_p11_kit("pkcs11/p11-kit-client.so")
+    library("pkcs11/p11-kit-client.so", "p11-kit-modules")
 }
 
 fn pkcs11_tool() -> PathBuf {

@@ -1,9 +1,9 @@
 //! poppler's pdfsig, which signs with what an NSS database knows.
 
 use crate::common::cards::PASSWORD;
-use crate::common::{Ran, run, tool};
+use crate::common::{Ran, opensc, run, tool};
 use crate::database;
-use crate::ground::{Ground, opensc, with_ground};
+use crate::ground::{Ground, with_ground};
 use crate::pdf::{assert_signed, document, pdfsig_on, tampered};
 use crate::program::without_terminal;
 use std::path::{Path, PathBuf};

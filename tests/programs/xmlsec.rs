@@ -2,9 +2,9 @@
 //! in X509Data. xmlsec1 verifies them without the card.
 
 use crate::common::cards::PASSWORD;
-use crate::common::{Ran, Scratch, run, tool};
+use crate::common::{Ran, Scratch, opensc, run, tool};
 use crate::database;
-use crate::ground::{Card, Ground, opensc, with_ground};
+use crate::ground::{Card, Ground, with_ground};
 use crate::program::{run_typing, without_terminal};
 use std::fs;
 use std::path::{Path, PathBuf};

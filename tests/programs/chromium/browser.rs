@@ -2,7 +2,7 @@
 
 use super::devtools::{DevTools, Pipes};
 use crate::common::{run, tool};
-use crate::display::{Display, Window, patiently};
+use crate::display::{Display, Seen, Window, patiently};
 use crate::ground::Ground;
 use serde_json::json;
 use std::fs;
@@ -33,17 +33,6 @@ pub struct Chromium<'a> {
     process: Child,
     devtools: DevTools,
     display: &'a Display,
-}
-
-/// What its user sees after a while.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Seen {
-    /// The text of a server's page.
-    Page(String),
-    /// The text of Chromium's own page of what went wrong.
-    Failure(String),
-    /// The prompt for a PIN.
-    Prompt(Window),
 }
 
 /// A user's home directory, whose NSS database has our module by the installed script.

@@ -2,7 +2,7 @@
 
 use super::marionette::Marionette;
 use crate::common::{run, tool};
-use crate::display::{Display, Window, patiently};
+use crate::display::{Display, Seen, Window, patiently};
 use crate::ground::Ground;
 use serde_json::{Value, json};
 use std::fs;
@@ -90,17 +90,6 @@ pub struct Firefox<'a> {
     process: Child,
     marionette: Marionette,
     display: &'a Display,
-}
-
-/// What its user sees after a while.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Seen {
-    /// The text of a server's page.
-    Page(String),
-    /// The address of Firefox's own page of what went wrong.
-    Failure(String),
-    /// The prompt for a PIN.
-    Prompt(Window),
 }
 
 /// The dialog in which a certificate is chosen.
