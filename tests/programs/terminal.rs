@@ -31,6 +31,8 @@ pub fn on_a_terminal(command: &Command, answers: &[(&str, &str)]) -> Shown {
             None => script.env_remove(name),
         };
     }
+    // Whatever the shell of whoever runs the tests is.
+    script.env("SHELL", "/bin/sh");
     let mut running = Running::start(script.stdin(Stdio::piped()).stdout(Stdio::piped()));
     let (keys, screen) = (running.0.stdin.take(), running.0.stdout.take());
     let (mut keys, mut screen) = (keys.expect("it is piped"), screen.expect("it is piped"));
@@ -71,12 +73,13 @@ pub fn on_a_terminal(command: &Command, answers: &[(&str, &str)]) -> Shown {
     Shown { text: String::from_utf8_lossy(&shown).into_owned(), success }
 }
 
-/// A command as a shell's user types it.
+/// A command for a shell, which becomes it: timeout(1), as a child of a shell without job control, would leave the
+/// terminal's foreground, and what it runs could not read the answers.
 fn as_typed(command: &Command) -> String {
     let quoted = |word: &std::ffi::OsStr| {
         let word = Path::new(word).display().to_string();
         format!("'{}'", word.replace('\'', r"'\''"))
     };
     let words: Vec<String> = [command.get_program()].into_iter().chain(command.get_args()).map(quoted).collect();
-    words.join(" ")
+    format!("exec {}", words.join(" "))
 }
