@@ -1,13 +1,13 @@
 //! The program on a terminal, in a pipe and with a log: what a secret must never reach.
 
+mod common;
+
+use common::terminal;
 use std::fs::{self, Permissions};
-use std::io::{Read, Write};
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::thread;
-use std::time::Duration;
 use tempfile::TempDir;
 
 /// The questions of `pin change auth` on a card that has all its tries, and the answers that make 1234 into 5678.
@@ -52,60 +52,18 @@ fn finish(mut command: Command, input: &[u8]) -> Output {
     child.wait_with_output().unwrap()
 }
 
-/// Runs `jpki` with `arguments` on a terminal, that of script(1). Waits for each question before its answer is typed, and
-/// returns what was shown, and the exit code.
-fn on_a_terminal(place: &Path, arguments: &str, answers: &[(&str, &str)]) -> (String, Option<i32>) {
-    let mut command = prepared(Command::new("script"), place);
-    let program = format!("{} {arguments}", env!("CARGO_BIN_EXE_jpki"));
-    command.args(["--quiet", "--return", "--flush", "--echo", "never", "--command", &program, "/dev/null"]);
-    let mut child = command.spawn().expect("script(1), of the package bsdutils, is missing");
-    let (mut keys, mut screen) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
-    let (sender, shows) = mpsc::channel();
-    thread::spawn(move || {
-        let mut bytes = [0; 1024];
-        while let Ok(count @ 1..) = screen.read(&mut bytes) {
-            if sender.send(bytes[..count].to_vec()).is_err() {
-                break;
-            }
-        }
-    });
-    let mut shown = Vec::new();
-    let mut from = 0;
-    for (question, answer) in answers {
-        let asked = loop {
-            let text = String::from_utf8_lossy(&shown[from..]);
-            if let Some(at) = text.find(question) {
-                break from + at + question.len();
-            }
-            match shows.recv_timeout(Duration::from_secs(30)) {
-                Ok(bytes) => shown.extend(bytes),
-                Err(_) => {
-                    child.kill().unwrap();
-                    panic!("was not asked {question:?}: {}", String::from_utf8_lossy(&shown));
-                }
-            }
-        };
-        from = asked.min(shown.len());
-        keys.write_all(answer.as_bytes()).unwrap();
-        keys.flush().unwrap();
-    }
-    let code = loop {
-        match shows.recv_timeout(Duration::from_secs(30)) {
-            Ok(bytes) => shown.extend(bytes),
-            Err(RecvTimeoutError::Disconnected) => break child.wait().unwrap().code(),
-            Err(RecvTimeoutError::Timeout) => {
-                child.kill().unwrap();
-                panic!("did not end: {}", String::from_utf8_lossy(&shown));
-            }
-        }
-    };
-    (String::from_utf8(shown).unwrap(), code)
+/// Runs `jpki` with `arguments` on a terminal and presses these keys when it asks for them; what was shown, and the exit
+/// code.
+fn on_a_terminal(place: &Path, arguments: &[&str], answers: &[(&str, &str)]) -> (String, Option<i32>) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_jpki"));
+    let shown = terminal::on_a_terminal(prepared(terminal::script(), place), command.args(arguments), answers);
+    (shown.text, shown.code)
 }
 
 #[test]
 fn a_secret_typed_on_a_terminal_is_not_shown() {
     let place = place();
-    let (shown, code) = on_a_terminal(place.path(), "pin change auth", &CHANGE);
+    let (shown, code) = on_a_terminal(place.path(), &["pin", "change", "auth"], &CHANGE);
     assert_eq!(code, Some(0), "{shown}");
     assert!(shown.contains("Tries left: 3."), "{shown}");
     assert!(shown.contains("Enter it once more."), "{shown}");
@@ -117,7 +75,7 @@ fn keys_that_correct_a_secret_work() {
     let place = place();
     let (shown, code) = on_a_terminal(
         place.path(),
-        "pin change auth",
+        &["pin", "change", "auth"],
         &[("Tries left: 3. ", "99\x15123X\x7f4\r"), ("new", "5678\r"), ("once more", "5678\r")],
     );
     assert_eq!(code, Some(0), "{shown}");
@@ -126,7 +84,7 @@ fn keys_that_correct_a_secret_work() {
 #[test]
 fn ctrl_c_at_a_secret_sends_nothing() {
     let place = place();
-    let (shown, code) = on_a_terminal(place.path(), "pin change auth", &[("Tries left: 3. ", "000\x03")]);
+    let (shown, code) = on_a_terminal(place.path(), &["pin", "change", "auth"], &[("Tries left: 3. ", "000\x03")]);
     assert_eq!(code, Some(130), "{shown}");
     assert!(shown.contains("cancelled"), "{shown}");
     let status = jpki(place.path()).arg("status").output().unwrap();
@@ -140,7 +98,7 @@ fn of_two_cards_the_person_chooses_one() {
     assert!(made.status.success(), "{made:?}");
     configure(place.path(), "practice = ['a.card', 'b.card']");
     let (shown, code) =
-        on_a_terminal(place.path(), "pin change auth", &[&[("Which card? ", "2\r")], &CHANGE[..]].concat());
+        on_a_terminal(place.path(), &["pin", "change", "auth"], &[&[("Which card? ", "2\r")], &CHANGE[..]].concat());
     assert_eq!(code, Some(0), "{shown}");
     let still = |reader: &str, pin: &str| {
         let mut command = jpki(place.path());
@@ -159,11 +117,11 @@ fn the_last_try_is_used_only_after_a_yes() {
         command.args(["pin", "change", "auth"]);
         assert_eq!(finish(command, format!("{wrong}\n5678\n5678\n").as_bytes()).status.code(), Some(4));
     }
-    let (shown, code) = on_a_terminal(place.path(), "pin change auth", &[("[y/N] ", "n\r")]);
+    let (shown, code) = on_a_terminal(place.path(), &["pin", "change", "auth"], &[("[y/N] ", "n\r")]);
     assert_eq!(code, Some(130), "{shown}");
     let (shown, code) = on_a_terminal(
         place.path(),
-        "pin change auth",
+        &["pin", "change", "auth"],
         &[("[y/N] ", "y\r"), ("Tries left: 1. ", "1234\r"), ("new", "5678\r"), ("once more", "5678\r")],
     );
     assert_eq!(code, Some(0), "{shown}");

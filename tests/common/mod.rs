@@ -9,6 +9,8 @@ pub mod client;
 pub mod openssl;
 pub mod pcscd;
 pub mod rival;
+pub mod running;
+pub mod terminal;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

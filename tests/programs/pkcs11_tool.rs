@@ -2,10 +2,10 @@
 //! what it sees of cards that come and go.
 
 use crate::common::cards::{PASSWORD, PIN};
+use crate::common::running::Running;
 use crate::common::{eventually, run, tool};
 use crate::ground::with_ground;
 use crate::pages::snippets;
-use crate::program::Running;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;

@@ -1,11 +1,10 @@
 //! Programs under test: each ends even where it hangs, asks nobody at the keyboard, and sees what it is to see.
 
 use crate::common::pcscd::is_root;
-use crate::common::{Ran, Scratch, eventually, run, tool};
+use crate::common::{Ran, Scratch, run, tool};
 use std::fs::File;
-use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus};
+use std::process::Command;
 
 /// `program`, ended after a minute and a half: a test ends even where the program does not.
 pub fn bounded(program: impl AsRef<Path>) -> Command {
@@ -52,30 +51,3 @@ mount --bind "$0" /usr/share/p11-kit/modules
 ! [ -d /etc/pkcs11 ] || mount -t tmpfs tmpfs /etc/pkcs11
 exec "$@"
 "#;
-
-/// A program beside the test, which ends with it, and with it whatever it began.
-pub struct Running(pub Child);
-
-impl Running {
-    pub fn start(command: &mut Command) -> Running {
-        Running(command.process_group(0).spawn().unwrap_or_else(|error| panic!("{command:?} cannot be run: {error}")))
-    }
-
-    /// Waits until it has ended by itself.
-    ///
-    /// # Panics
-    /// If it does not.
-    pub fn ended(&mut self) -> ExitStatus {
-        eventually("the program ends", || self.0.try_wait().expect("it is our child"))
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // One that has been waited for is gone, and its group with it.
-        if let Ok(None) = self.0.try_wait() {
-            run(Command::new("kill").args(["-KILL", "--", &format!("-{}", self.0.id())])).ok();
-            self.0.wait().expect("it is our child");
-        }
-    }
-}

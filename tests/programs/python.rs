@@ -2,10 +2,10 @@
 
 use crate::common::cards::{PASSWORD, PIN};
 use crate::common::openssl::{Padding, PublicKey};
+use crate::common::running::Running;
 use crate::common::{Ran, eventually, run, tool};
 use crate::ground::{Ground, with_ground};
 use crate::pages::snippets;
-use crate::program::Running;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -3,10 +3,10 @@
 mod machine;
 
 use crate::common::cards::PIN;
+use crate::common::running::Running;
 use crate::common::{Ran, eventually, run, tool};
 use crate::ground::{Card, Ground, with_ground};
 use crate::pages::snippets;
-use crate::program::Running;
 use machine::{HOST, Machine};
 use std::fs;
 use std::path::Path;

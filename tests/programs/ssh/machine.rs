@@ -1,8 +1,8 @@
 //! A machine for OpenSSH: an sshd and its one user, in namespaces of the test's own.
 
+use crate::common::running::Running;
 use crate::common::{Ran, eventually, run, tool};
 use crate::ground::Ground;
-use crate::program::Running;
 use std::fs::{self, File, Permissions};
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
