@@ -76,6 +76,9 @@ impl Object {
 impl Module {
     /// C_FindObjectsInit. Attributes that no object has, and vendors' own, match nothing and are no error.
     pub(crate) fn find_init(&self, handle: CK_SESSION_HANDLE, template: &Template<'_>) -> Result<()> {
+        // What is found is used at once, for a signature, say; NSS believes for a second that a card is still there, and
+        // Firefox waits without end for a handshake whose signature then fails.
+        self.look();
         let session = self.session(handle)?;
         let mut operations = session.operations.lock();
         if operations.found.is_some() {

@@ -36,19 +36,33 @@ fn a_card_swapped_between_two_calls_gets_no_secret_and_no_signature_of_the_first
     ground.login(session, PIN).unwrap();
     ground.sign(session, b"x").unwrap();
     let serial = text(&ground.module.token_info(AUTH).unwrap().serialNumber);
+    let key = ground.key(session);
     let verifies = ground.readers.verifies();
     ground.readers.insert(READER, Box::new(card(&OTHER)));
-    let result = ground.module.find_init(session, &template(&[(CKA_CLASS, &CKO_PRIVATE_KEY.to_ne_bytes())]));
-    if result.is_ok() {
-        // What was read before is still known; the card is not reached under the old session.
-        let key = ground.module.find(session, 1).unwrap()[0];
-        ground.module.sign_init(session, sha256_pkcs1(), key).unwrap();
-        let signed = output(Some(256), |out| ground.module.sign(session, b"x", out));
-        assert_eq!(signed, Err(Rv::DEVICE_REMOVED));
-    }
+    // What was found before is still known; the card is not reached under the old session.
+    ground.module.sign_init(session, sha256_pkcs1(), key).unwrap();
+    let signed = output(Some(256), |out| ground.module.sign(session, b"x", out));
+    assert_eq!(signed, Err(Rv::DEVICE_REMOVED));
     assert_eq!(ground.module.session_info(session).err(), Some(Rv::SESSION_HANDLE_INVALID));
     assert_eq!(ground.readers.verifies(), verifies);
     assert_ne!(text(&ground.module.token_info(AUTH).unwrap().serialNumber), serial);
+}
+
+#[test]
+fn a_search_does_not_find_what_was_on_a_card_that_has_left() {
+    let private = CKO_PRIVATE_KEY.to_ne_bytes();
+    for arrives in [None, Some(&*OTHER)] {
+        let ground = Ground::new(card(&MY_NUMBER));
+        let session = ground.session(AUTH);
+        ground.login(session, PIN).unwrap();
+        ground.key(session);
+        drop(ground.readers.remove(READER));
+        if let Some(other) = arrives {
+            ground.readers.insert(READER, Box::new(card(other)));
+        }
+        let found = ground.module.find_init(session, &template(&[(CKA_CLASS, &private)]));
+        assert_eq!(found, Err(Rv::SESSION_HANDLE_INVALID));
+    }
 }
 
 #[test]
