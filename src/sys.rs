@@ -127,12 +127,12 @@ mod locked {
     use zeroize::Zeroize;
 
     /// A secret in pages of its own: kept out of swap (`mlock`), out of core dumps and out of forked children (`madvise`
-    /// with `MADV_DONTDUMP` and `MADV_WIPEONFORK`, Linux only), wiped before the pages go back.
+    /// with `MADV_DONTDUMP` and `MADV_WIPEONFORK`, Linux only), wiped before the pages go back. There is none without all
+    /// of these that the system has.
     pub struct LockedBytes {
         pages: NonNull<u8>,
         mapped: usize,
         len: usize,
-        protected: bool,
     }
 
     // SAFETY: the pages belong to this value alone, and are read only through it.
@@ -141,10 +141,10 @@ mod locked {
     unsafe impl Sync for LockedBytes {}
 
     impl LockedBytes {
-        /// Copies `secret` into pages of its own. A limit on locked memory is no error: see [`LockedBytes::is_protected`].
+        /// Copies `secret` into pages of its own.
         ///
         /// # Errors
-        /// There is no memory.
+        /// There is no memory, or none that may be locked (`ulimit -l`).
         pub fn new(secret: &[u8]) -> std::io::Result<LockedBytes> {
             // `mmap` refuses a length of zero, and an empty secret is as good as any other.
             let mapped = secret.len().max(1);
@@ -165,23 +165,19 @@ mod locked {
             let Some(start) = NonNull::new(pages.cast::<u8>()) else {
                 return Err(std::io::ErrorKind::OutOfMemory.into());
             };
+            let mut locked = LockedBytes { pages: start, mapped, len: 0 };
             // Protected before the secret is there, so that there is no moment between.
-            let protected = protect(pages, mapped);
+            protect(pages, mapped)?;
             // SAFETY: `start` is writable for `mapped` bytes, at least as many as `secret` has, and is not part of it.
             unsafe { std::ptr::copy_nonoverlapping(secret.as_ptr(), start.as_ptr(), secret.len()) };
-            Ok(LockedBytes { pages: start, mapped, len: secret.len(), protected })
+            locked.len = secret.len();
+            Ok(locked)
         }
 
         /// The secret; all zeroes in a forked child, where the system can do that.
         pub fn expose(&self) -> &[u8] {
             // SAFETY: the pages are readable for `len` bytes as long as `self` lives, and nothing writes to them.
             unsafe { std::slice::from_raw_parts(self.pages.as_ptr(), self.len) }
-        }
-
-        /// Whether every protection was granted. It is not where locked memory is limited too tightly (`ulimit -l`), nor
-        /// on a system without the `madvise` flags.
-        pub fn is_protected(&self) -> bool {
-            self.protected
         }
     }
 
@@ -194,26 +190,20 @@ mod locked {
         }
     }
 
-    fn protect(pages: *mut libc::c_void, mapped: usize) -> bool {
+    fn protect(pages: *mut libc::c_void, mapped: usize) -> std::io::Result<()> {
         // SAFETY: the range was mapped by the caller; locking changes no contents.
-        let locked = unsafe { libc::mlock(pages, mapped) } == 0;
-        locked && forget_elsewhere(pages, mapped)
-    }
-
-    #[cfg(target_os = "linux")]
-    fn forget_elsewhere(pages: *mut libc::c_void, mapped: usize) -> bool {
-        // All are tried, whichever of them fails.
-        [libc::MADV_DONTDUMP, libc::MADV_WIPEONFORK]
+        if unsafe { libc::mlock(pages, mapped) } != 0 {
+            return Err(std::io::Error::last_os_error());
+        }
+        #[cfg(target_os = "linux")]
+        for advice in [libc::MADV_DONTDUMP, libc::MADV_WIPEONFORK] {
             // SAFETY: the range was mapped by the caller, starts at a page and is private and anonymous; both kinds of
             // advice leave its contents alone in this process.
-            .map(|advice| unsafe { libc::madvise(pages, mapped, advice) } == 0)
-            .into_iter()
-            .all(|granted| granted)
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    fn forget_elsewhere(_: *mut libc::c_void, _: usize) -> bool {
-        false
+            if unsafe { libc::madvise(pages, mapped, advice) } != 0 {
+                return Err(std::io::Error::last_os_error());
+            }
+        }
+        Ok(())
     }
 }
 
@@ -236,11 +226,6 @@ mod locked {
         /// The secret.
         pub fn expose(&self) -> &[u8] {
             &self.0
-        }
-
-        /// Whether every protection was granted.
-        pub fn is_protected(&self) -> bool {
-            false
         }
     }
 }
@@ -268,19 +253,38 @@ mod tests {
     #[test]
     fn a_forked_child_finds_the_secret_wiped() {
         let secret = LockedBytes::new(b"1234").unwrap();
-        assert!(secret.is_protected(), "mlock or madvise was refused");
-        // SAFETY: the child only reads memory and leaves by `_exit`; it takes no lock.
+        assert!(in_a_child(|| secret.expose() == [0; 4]));
+        assert_eq!(secret.expose(), b"1234");
+    }
+
+    #[cfg(all(target_os = "linux", not(miri)))]
+    #[test]
+    fn no_secret_is_held_in_memory_that_may_not_be_locked() {
+        let refused = || {
+            let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+            // SAFETY: `none` is readable.
+            let limited = unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &none) } == 0;
+            // SAFETY: takes nothing. Root may lock memory all the same, and nobody else needs to become somebody else.
+            let nobody = unsafe { libc::geteuid() != 0 || libc::seteuid(65_534) == 0 };
+            limited && nobody && LockedBytes::new(b"1234").is_err()
+        };
+        assert!(in_a_child(refused));
+    }
+
+    /// What `condition`, which takes no lock and allocates nothing, comes to in a forked child.
+    #[cfg(all(target_os = "linux", not(miri)))]
+    fn in_a_child(condition: impl FnOnce() -> bool) -> bool {
+        // SAFETY: the child takes no lock and leaves by `_exit`.
         let child = unsafe { libc::fork() };
         if child == 0 {
-            let wiped = secret.expose() == [0; 4];
+            let holds = condition();
             // SAFETY: ends the child at once, running none of the parent's handlers.
-            unsafe { libc::_exit(if wiped { 0 } else { 1 }) };
+            unsafe { libc::_exit(if holds { 0 } else { 1 }) };
         }
         let mut status = -1;
         // SAFETY: `child` is ours to wait for, and `status` is writable.
         assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
-        assert_eq!(status, 0);
-        assert_eq!(secret.expose(), b"1234");
+        status == 0
     }
 
     #[test]

@@ -243,7 +243,9 @@ impl Module {
         match LockedBytes::new(pin.bytes()) {
             Ok(held) => Some(Arc::new(held)),
             Err(error) => {
-                log::warn!("the secret is not held, for want of locked memory: {error}");
+                log::warn!(
+                    "the PIN is not held, since there is no memory for it that can be protected (ulimit -l): {error}"
+                );
                 None
             }
         }
