@@ -3,14 +3,25 @@
 //!
 //! # Layers
 //!
-//! Imports go one way, from right to left; `tests/layering.rs` reads the source against this picture.
+//! Each imports those above it only, and exactly these; `tests/layering.rs` reads this table and the source.
 //!
 //! ```text
-//! secret  tlv  apdu
-//!    └─────┴────┴─→ transport ─→ card ─────────────────┐
-//!    tlv, apdu, transport's traits ─→ emulator ─→ readers ─→ pkcs11, cli
-//!    tlv ─→ cert ──────────────────────────────────────────→ pkcs11, cli
-//! config, logging, login_lock, sys, text, words: leaves that everything above may use
+//! apdu:
+//! secret:
+//! sys:
+//! text:
+//! tlv:
+//! words:
+//! config:      sys text
+//! logging:     text
+//! login_lock:  sys
+//! transport:   apdu sys
+//! cert:        text words
+//! card:        apdu secret sys tlv transport
+//! emulator:    apdu transport
+//! readers:     config emulator transport
+//! pkcs11:      card cert config logging login_lock readers secret sys text transport
+//! cli:         apdu card cert config emulator logging login_lock readers secret sys text tlv transport words
 //! ```
 //!
 //! * [`card`] speaks the applet's commands and knows no certificate; [`cert`] reads certificates and knows no card.

@@ -16,8 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-/// Everything between C_Initialize and C_Finalize. Lock order: a session, then a reader's connection, then `looking`; all
-/// other locks are leaves, held for no other lock and no I/O.
+/// Everything between C_Initialize and C_Finalize. The order of its locks stands on the crate's page.
 pub struct Module {
     pub(super) config: Config,
     pub(super) card_options: card::Options,

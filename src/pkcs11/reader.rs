@@ -10,7 +10,7 @@ use crate::card::{Card, Key};
 pub(super) struct Reader {
     pub(super) number: usize,
     pub(super) name: String,
-    /// Held during APDUs; the second in the lock order, after a session's.
+    /// Held during APDUs.
     pub(super) connection: Mutex<Option<Connection>, CONNECTION>,
     authentication: Token,
     signature: Token,

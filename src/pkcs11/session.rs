@@ -17,7 +17,7 @@ pub(super) struct Session {
     pub(super) slot: Slot,
     pub(super) epoch: Epoch,
     pub(super) read_write: bool,
-    /// Held for the whole of a call that concerns an operation; first in the lock order.
+    /// Held for the whole of a call that concerns an operation.
     pub(super) operations: Mutex<Operations, SESSION>,
 }
 
