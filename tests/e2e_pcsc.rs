@@ -5,6 +5,7 @@ mod common;
 
 use common::eventually;
 use common::pcscd::{READER, READERS, with_pcscd};
+use common::rival::Rival;
 use jpki_pkcs11::transport::pcsc::PcscReaders;
 use jpki_pkcs11::transport::{Continuity, Disposition, Error, Link, Readers, Transaction};
 use std::sync::mpsc;
@@ -137,6 +138,20 @@ fn a_card_that_left_is_removed_for_its_link_for_ever() {
         assert_eq!(link.begin(), Err(Error::Removed), "another card in the same reader");
         drop(link);
         assert!(readers.connect(READER).unwrap().begin().is_ok());
+    });
+}
+
+#[test]
+fn a_card_swapped_for_another_before_a_reset_is_removed_for_its_link() {
+    with_pcscd("a_card_swapped_for_another_before_a_reset_is_removed_for_its_link", |pcscd| {
+        let card = pcscd.insert_scripted();
+        let mut link = readers().connect(READER).unwrap();
+        drop(Transaction::begin(link.as_mut()).unwrap());
+        pcscd.remove(card);
+        let _another = pcscd.insert_scripted();
+        Rival::connect(0, pcsc::ShareMode::Shared).leave(pcsc::Disposition::ResetCard);
+        assert_eq!(link.begin(), Err(Error::Removed));
+        assert_eq!(link.begin(), Err(Error::Removed), "and for ever");
     });
 }
 

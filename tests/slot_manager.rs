@@ -8,9 +8,11 @@ mod common;
 use common::cards::{PIN, card, card_as};
 use common::client::{Client, built};
 use common::pcscd::{READERS, with_pcscd};
+use common::rival::{Asked, Rival};
 use common::{Scratch, tool};
 use cryptoki_sys::*;
 use jpki_pkcs11::emulator::image::Kind;
+use pcsc::{Disposition, ShareMode};
 use std::fs;
 use std::io::{BufReader, Read, Write};
 use std::process::{Child, Command, Stdio};
@@ -38,6 +40,25 @@ fn events(client: Client) -> Vec<CK_SLOT_ID> {
         Err(rv) => panic!("0x{rv:X}"),
     })
     .collect()
+}
+
+#[test]
+fn a_pin_for_one_card_does_not_go_to_another_that_was_put_in_and_reset() {
+    with_pcscd("a_pin_for_one_card_does_not_go_to_another_that_was_put_in_and_reset", |pcscd| {
+        let scratch = Scratch::new();
+        let inserted = pcscd.insert(&card(&scratch, Kind::MyNumber));
+        let others = Scratch::new();
+        let other = card(&others, Kind::MyNumber);
+        let client = Client::start();
+        let session = client.open(AUTH).unwrap();
+        client.label(AUTH).unwrap();
+        pcscd.remove(inserted);
+        let _other = pcscd.insert(&other);
+        Rival::connect(0, ShareMode::Shared).leave(Disposition::ResetCard);
+        let (login, asked) = Asked::of(&other).by(|| client.login(session, PIN));
+        assert_eq!((login, asked), (Err(CKR_DEVICE_REMOVED), vec![]));
+        assert_over(client, session);
+    });
 }
 
 #[test]
@@ -183,7 +204,7 @@ fn cut_power() {
     let context = pcsc::Context::establish(pcsc::Scope::User).unwrap();
     let name = std::ffi::CString::new(READERS[0]).unwrap();
     let card = context.connect(&name, pcsc::ShareMode::Shared, pcsc::Protocols::ANY).unwrap();
-    card.disconnect(pcsc::Disposition::UnpowerCard).map_err(|(_, error)| error).unwrap();
+    card.disconnect(Disposition::UnpowerCard).map_err(|(_, error)| error).unwrap();
 }
 
 #[test]

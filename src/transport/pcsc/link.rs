@@ -1,7 +1,7 @@
 //! A connection to one card: transactions that give up in time, and an end that leaves the card as it is.
 
 use super::turns::Turns;
-use super::{Native, Own, connect_shared, error_since, fork, lock_poll};
+use super::{Native, Own, connect_shared, error_since, event_count, fork, lock_poll};
 use crate::transport::{Continuity, Disposition, Error, Link, Result};
 use pcsc::{Attribute, Card, Context, MAX_ATR_SIZE, MAX_BUFFER_SIZE_EXTENDED, Protocols, ShareMode, State};
 use self_cell::{MutBorrow, self_cell};
@@ -27,6 +27,11 @@ pub(super) struct PcscLink {
     begun: Instant,
     /// What the next transaction will say of the card, if nobody resets it before.
     continuity: Continuity,
+    /// Insertions and removals in the reader before this connection was made: as long as there are no more, it is the
+    /// same card.
+    events: u32,
+    /// Whether the card was found to be another by them.
+    gone: bool,
     /// Where answers arrive: room for the longest extended one.
     answer: Box<[u8]>,
 }
@@ -49,12 +54,20 @@ self_cell!(
 );
 
 impl PcscLink {
-    pub(super) fn new(context: Own<Context>, card: Card, reader: CString, lock_timeout: Duration) -> PcscLink {
+    pub(super) fn new(
+        context: Own<Context>,
+        card: Card,
+        reader: CString,
+        lock_timeout: Duration,
+        events: u32,
+    ) -> PcscLink {
         PcscLink {
             card: Own::new(Held::Shared(card)),
             context,
             reader,
             lock_timeout,
+            events,
+            gone: false,
             turns: Turns::default(),
             begun: Instant::now(),
             continuity: Continuity::Lost,
@@ -65,6 +78,9 @@ impl PcscLink {
 
 impl Link for PcscLink {
     fn begin(&mut self) -> Result<Continuity> {
+        if self.gone {
+            return Err(Error::Removed);
+        }
         self.end();
         thread::sleep(self.turns.pause(Instant::now()));
         let deadline = Instant::now() + self.lock_timeout;
@@ -81,6 +97,12 @@ impl Link for PcscLink {
                     let reconnected = self.power_up().and_then(|()| reconnect(&mut card));
                     self.card.put(Held::Shared(card));
                     reconnected.map_err(|failure| self.failure(failure))?;
+                    // Of a removal before the reset pcscd no longer tells, and this may be another card by now.
+                    let events = self.context.ours().and_then(|context| event_count(context, &self.reader));
+                    self.gone = events.map_err(error_since)? != self.events;
+                    if self.gone {
+                        return Err(Error::Removed);
+                    }
                 }
                 Err((card, failure)) => {
                     self.card.put(Held::Shared(card));
@@ -152,8 +174,7 @@ impl PcscLink {
     }
 
     /// Gives the card power if it was left without, which pcscd tells like a reset: only a new connection does that
-    /// without a reset of its own. It waits for nobody, since nobody held the card a moment ago. If there is another card
-    /// by now, the connection that this link has does not come back.
+    /// without a reset of its own. It waits for nobody, since nobody held the card a moment ago.
     fn power_up(&self) -> Native<()> {
         let card = connect_shared(self.context.ours()?, &self.reader)?;
         fork::short(|| card.disconnect(pcsc::Disposition::LeaveCard)).map_err(|(card, failure)| {

@@ -145,9 +145,11 @@ impl PcscReaders {
         let name = CString::new(reader).map_err(|_| Error::NoReader)?;
         let deadline = Instant::now() + self.shared.lock_timeout;
         let context = establish().map_err(error)?;
+        // Before the connection, so that a card that comes in between is not taken for the one connected to.
+        let events = event_count(context.ours().map_err(error)?, &name).map_err(error)?;
         loop {
             match connect_shared(context.ours().map_err(error)?, &name) {
-                Ok(card) => return Ok(PcscLink::new(context, card, name, self.shared.lock_timeout)),
+                Ok(card) => return Ok(PcscLink::new(context, card, name, self.shared.lock_timeout, events)),
                 Err(pcsc::Error::SharingViolation) if Instant::now() < deadline => thread::sleep(lock_poll()),
                 Err(failure) => return Err(error(failure)),
             }
@@ -217,6 +219,13 @@ fn reader_states(context: &Context) -> Native<Vec<pcsc::ReaderState>> {
         }
         Ok(states)
     })
+}
+
+/// Insertions and removals in this reader so far.
+fn event_count(context: &Context, reader: &CStr) -> Native<u32> {
+    let mut state = [pcsc::ReaderState::new(reader, State::UNAWARE)];
+    fork::short(|| context.get_status_change(Duration::ZERO, &mut state))?;
+    Ok(state[0].event_count())
 }
 
 fn reader_state(state: &pcsc::ReaderState) -> ReaderState {
