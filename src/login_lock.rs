@@ -12,12 +12,24 @@ use std::path::Path;
 
 /// A login on a card, seen by other processes of this user as long as it lives.
 #[derive(Debug)]
-pub(crate) struct LoginLock(File);
+pub(crate) struct LoginLock(Locked);
 
 /// The card to ourselves among processes of this user: nobody else is logged in, and nobody can begin to while this lives.
 #[derive(Debug)]
 pub(crate) struct LastLogin {
-    _file: File,
+    _file: Locked,
+}
+
+/// A locked file. Closing it is not enough to unlock it: a child that was forked meanwhile has it open, lock and all.
+#[derive(Debug)]
+struct Locked(File);
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        if let Err(error) = self.0.unlock() {
+            log::warn!("a login that is over may still be seen by other processes: {error}");
+        }
+    }
 }
 
 impl LoginLock {
@@ -41,7 +53,7 @@ impl LoginLock {
             return Err(io::ErrorKind::InvalidInput.into());
         }
         file.lock_shared()?;
-        Ok(LoginLock(file))
+        Ok(LoginLock(Locked(file)))
     }
 
     /// Ends the login. `Some` if it was the last one on this card: the caller logs the card out, then drops it.
@@ -51,9 +63,10 @@ impl LoginLock {
     pub(crate) fn end(self) -> io::Result<Option<LastLogin>> {
         // Given up first: two that both tried to turn a shared lock into an exclusive one would both fail, and nobody
         // would log the card out.
-        self.0.unlock()?;
-        match self.0.try_lock() {
-            Ok(()) => Ok(Some(LastLogin { _file: self.0 })),
+        let LoginLock(file) = self;
+        file.0.unlock()?;
+        match file.0.try_lock() {
+            Ok(()) => Ok(Some(LastLogin { _file: file })),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => Err(error),
         }
@@ -89,6 +102,22 @@ mod tests {
         assert!(!next.is_finished());
         drop(last);
         next.join().unwrap().unwrap();
+        std::fs::remove_dir_all(runtime).unwrap();
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_login_that_is_over_does_not_live_on_in_a_forked_child() {
+        let runtime = directory("forked");
+        let first = LoginLock::announce(&runtime, "card").unwrap();
+        // What a child has of it: the same open file.
+        let child = first.0.0.try_clone().unwrap();
+        drop(first);
+        let second = LoginLock::announce(&runtime, "card").unwrap();
+        let last = second.end().unwrap().expect("no other is left");
+        drop(last);
+        LoginLock::announce(&runtime, "card").unwrap();
+        drop(child);
         std::fs::remove_dir_all(runtime).unwrap();
     }
 
