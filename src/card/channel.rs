@@ -66,13 +66,16 @@ impl<'c, 'a> Application<'c, 'a> {
         if sw.is_ok() { Ok(()) } else { Err(Error::Status { ins: apdu::CHANGE_REFERENCE_DATA, sw }) }
     }
 
-    /// The try counter, asked for even where [`super::Card::tries`] would no longer.
+    /// The try counter, as [`super::Card::tries`] tells it.
     ///
     /// # Errors
     /// As [`super::Card::tries`].
     pub fn tries(&mut self, key: Key) -> Result<Tries> {
         let profile = self.0.state.profile.key(key).ok_or(Error::NoKey)?;
-        self.0.query_tries(profile)
+        match self.0.state.counter(key).frozen() {
+            Some(known) => Ok(known),
+            None => self.0.query_tries(profile),
+        }
     }
 
     /// Whether EF 0006, read again now, is what it was when the card was recognised, to the last byte.

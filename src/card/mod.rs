@@ -133,6 +133,13 @@ struct Counter {
     frozen: bool,
 }
 
+impl Counter {
+    /// What it was last, if this link asks no more.
+    fn frozen(self) -> Option<Tries> {
+        self.known.filter(|_| self.frozen)
+    }
+}
+
 impl Card {
     /// Finds out what lies behind `link`: SELECT AID must answer 9000 *and* EF 0006 must be token information with a label
     /// of ours. Never an ATR, never a VERIFY. Three APDUs for a My Number Card.
@@ -206,7 +213,7 @@ impl Card {
     /// [`Error::NoKey`], [`Error::Transport`], [`Error::Status`].
     pub fn tries(&mut self, key: Key) -> Result<Tries> {
         let profile = self.state.profile.key(key).ok_or(Error::NoKey)?;
-        if let Counter { known: Some(known), frozen: true } = *self.state.counter(key) {
+        if let Some(known) = self.state.counter(key).frozen() {
             return Ok(known);
         }
         self.optimistic(|channel| channel.query_tries(profile))
@@ -272,16 +279,20 @@ impl Card {
         if !was_certain {
             channel.select()?;
         }
-        // 6A86 speaks of the form of the command; anything else may mean that the application was left, login and all.
-        let form_refused = matches!(refusal, Error::Status { sw: Sw::WRONG_P1P2, .. });
-        if !form_refused && regain(&mut Application::new(&mut channel))? {
+        // What a lost login is told by, here or in another application; any other answer may have another reason.
+        let lost = match refusal {
+            Error::Status { sw: Sw::NOT_VERIFIED | Sw::NO_CURRENT_EF | Sw::NOT_FOUND, .. } => true,
+            Error::Status { sw: Sw::KEY_NOT_FOUND | Sw::UNKNOWN_INS | Sw::UNKNOWN_CLA, .. } => !was_certain,
+            _ => false,
+        };
+        if lost && regain(&mut Application::new(&mut channel))? {
             return channel.compute_signature(profile, scheme, data);
         }
         if was_certain {
             return Err(refusal);
         }
         match channel.compute_signature(profile, scheme, data) {
-            Err(refusal) if refusal.is_not_verified() && form_refused => {
+            Err(refusal) if refusal.is_not_verified() && !lost => {
                 if regain(&mut Application::new(&mut channel))? {
                     channel.compute_signature(profile, scheme, data)
                 } else {
