@@ -6,7 +6,7 @@ use super::module::Module;
 use super::rv::{Result, Rv};
 use super::signing::{Signing, Verifying};
 use super::slots::{Epoch, Slot};
-use crate::card::File;
+use crate::card::{self, File};
 use crate::cert::Certificate;
 use cryptoki_sys::*;
 use std::collections::{HashMap, VecDeque};
@@ -52,7 +52,7 @@ impl Sessions {
 
     /// Drops the sessions with cards that have left this reader.
     fn purge(&mut self, reader: usize, epoch: Epoch) {
-        self.open.retain(|_, session| session.slot.reader != reader || session.epoch == epoch);
+        self.open.retain(|_, session| session.slot.reader != reader || session.epoch >= epoch);
     }
 }
 
@@ -99,10 +99,12 @@ impl Module {
         }
     }
 
-    /// C_GetSessionInfo. No APDU.
+    /// C_GetSessionInfo. No APDU, but for ending a login that is over after `auth.max_login`: some programs ask nothing else
+    /// for hours.
     pub(crate) fn session_info(&self, handle: CK_SESSION_HANDLE) -> Result<CK_SESSION_INFO> {
         self.look();
         let session = self.session(handle)?;
+        self.end_if_over(session.slot, session.epoch);
         let state = match (session.read_write, self.is_logged_in(&session)?) {
             (false, false) => CKS_RO_PUBLIC_SESSION,
             (false, true) => CKS_RO_USER_FUNCTIONS,
@@ -180,6 +182,11 @@ impl Module {
             Err(error) if error.is_not_verified() => {
                 self.login_lost(present);
                 return Err(Rv::USER_NOT_LOGGED_IN);
+            }
+            // The holder's own objects are found without it.
+            Err(error @ card::Error::Status { .. }) if matches!(file, File::Authority(_)) => {
+                log::warn!("the card does not give the certificate of its authority: {error}");
+                None
             }
             Err(error) => return Err(super::cards::refusal(&error)),
         };

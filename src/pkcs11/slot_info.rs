@@ -29,11 +29,14 @@ impl Module {
         Ok(shown.map(|slot| slot.id()).collect())
     }
 
-    /// C_GetSlotInfo. No APDU once the card is recognised.
+    /// C_GetSlotInfo. No APDU once the card is recognised, but for ending a login that is over after `auth.max_login`.
     pub(crate) fn slot_info(&self, id: CK_SLOT_ID) -> Result<CK_SLOT_INFO> {
         let slot = self.slot(id)?;
         let present = match self.token(slot) {
-            Ok(_) => CKF_TOKEN_PRESENT,
+            Ok(present) => {
+                self.end_if_over(slot, present.epoch);
+                CKF_TOKEN_PRESENT
+            }
             Err(Rv::TOKEN_NOT_PRESENT) => 0,
             Err(error) => return Err(error),
         };
@@ -51,6 +54,7 @@ impl Module {
     pub(crate) fn token_info(&self, id: CK_SLOT_ID) -> Result<CK_TOKEN_INFO> {
         let slot = self.slot(id)?;
         let present = self.token(slot)?;
+        self.end_if_over(slot, present.epoch);
         let tries = match self.with_card(&present.reader, present.epoch, |card| card.tries(slot.key))? {
             Ok(tries) => Some(tries),
             // A card that will not be asked can still be used.

@@ -341,3 +341,14 @@ fn a_malformed_configuration_is_told_in_the_library_description() {
     let ground = Ground::set(Tokens::Auth, vec![], |config| config.malformed = Some("bad".into()));
     assert!(ground.module.description().contains("bad configuration") && ground.module.description().len() <= 32);
 }
+
+#[test]
+fn without_the_authoritys_certificate_the_holders_objects_are_found() {
+    let ground = Ground::new(card(&MY_NUMBER));
+    let session = ground.session(AUTH);
+    ground.readers.on_command(READER, |command| match (command.ins, command.p1) {
+        (crate::apdu::READ_BINARY, 0x8B) => crate::emulator::local::Incident::Answer(hex("6985")),
+        _ => crate::emulator::local::Incident::None,
+    });
+    assert_eq!(ground.class(session, CKO_CERTIFICATE).len(), 1);
+}
