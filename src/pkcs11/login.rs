@@ -14,7 +14,7 @@ use crate::card::{self, Card, File, Key, Tries};
 use crate::login_lock::LoginLock;
 use crate::secret::{Malformed, Pin};
 use crate::sys::LockedBytes;
-use crate::transport::Disposition;
+use crate::transport::{Disposition, Error as Transport};
 use cryptoki_sys::*;
 use std::sync::Arc;
 use std::time::Duration;
@@ -139,9 +139,12 @@ impl Module {
         }
         let key = present.slot.key;
         let pin = self.well_formed(&present, typed)?;
+        let token = present.reader.token(key);
+        if token.with(present.epoch, |state| state.refusals.contains(&pin))? {
+            return Err(self.refused_before(&present));
+        }
         let mut lock = self.announce(&present);
         let held = self.held(&pin, key);
-        let token = present.reader.token(key);
         let mut unclear = false;
         // Looked up and begun with the card in hand, so that of two threads that log in only one sends a secret.
         let outcome = self.present_secret(&present, &pin, |card, pin| {
@@ -149,12 +152,18 @@ impl Module {
                 return Ok(Err(Rv::USER_ALREADY_LOGGED_IN));
             }
             card.session(|application| application.verify(key, pin)).inspect_err(|error| {
-                unclear = matches!(error, card::Error::Status { .. } | card::Error::Malformed(_));
+                unclear = !matches!(
+                    error,
+                    card::Error::Refused(_) | card::Error::NoKey | card::Error::Transport(Transport::Busy)
+                );
             })?;
             Ok(token.with(present.epoch, |state| state.begin(held, lock.take())))
         });
-        // The card may have taken the secret all the same, and nobody would end that login.
-        if unclear && let Err(error) = self.leave_card(&present.reader, present.slot, present.epoch, lock) {
+        // The card may have taken the secret all the same, and nobody would end that login. And whoever has logged out
+        // since this login was announced has left the card to it.
+        if (unclear || lock.is_some())
+            && let Err(error) = self.leave_card(&present.reader, present.slot, present.epoch, lock)
+        {
             log::warn!("the card could not be logged out after a login that failed: {error}");
         }
         outcome?
@@ -171,7 +180,13 @@ impl Module {
         let present = self.of_session(session)?;
         let key = present.slot.key;
         let pin = self.well_formed(&present, typed)?;
-        self.present_secret(&present, &pin, |card, pin| card.session(|application| application.verify(key, pin)))?;
+        let verified =
+            self.present_secret(&present, &pin, |card, pin| card.session(|application| application.verify(key, pin)));
+        if verified == Err(Rv::PIN_LOCKED) {
+            // PKCS#11 3.0 §4.9: "this also logs the user out from the token".
+            self.end_login(session.slot, session.epoch)?;
+        }
+        verified?;
         signing.allow();
         Ok(())
     }
@@ -213,10 +228,7 @@ impl Module {
                 token.with(present.epoch, |state| state.refusals.clear())?;
                 Ok(result)
             }
-            Ok(None) => {
-                log::info!("a secret was not sent: this card has refused it before");
-                Err(self.unsent(present))
-            }
+            Ok(None) => Err(self.refused_before(present)),
             Err(card::Error::Refused(Tries::Left(_) | Tries::Uncounted)) => Err(Rv::PIN_INCORRECT),
             Err(card::Error::Refused(Tries::Locked)) => Err(Rv::PIN_LOCKED),
             Err(card::Error::Refused(Tries::NotInitialised)) => Err(Rv::USER_PIN_NOT_INITIALIZED),
@@ -224,15 +236,22 @@ impl Module {
         }
     }
 
+    /// What a caller is told whose secret the card has refused before.
+    fn refused_before(&self, present: &Present) -> Rv {
+        log::info!("a secret was not sent: this card has refused it before");
+        self.unsent(present)
+    }
+
     /// What a caller is told whose secret was not sent. No try was used; the third time in a row it is told to stop, for
     /// some ask again as long as they hear CKR_PIN_INCORRECT.
     fn unsent(&self, present: &Present) -> Rv {
         let token = present.reader.token(present.slot.key);
-        match token.with(present.epoch, |state| state.refusals.count_unsent()) {
-            Ok(true) => Rv::FUNCTION_CANCELED,
-            Ok(false) => Rv::PIN_INCORRECT,
-            Err(error) => error,
-        }
+        let told = token.with(present.epoch, |state| match state.refusals.count_unsent() {
+            _ if state.refusals.is_locked() => Rv::PIN_LOCKED,
+            true => Rv::FUNCTION_CANCELED,
+            false => Rv::PIN_INCORRECT,
+        });
+        told.unwrap_or_else(|error| error)
     }
 
     /// The secret for [`crate::card::Card::sign`]'s `regain`: of the authentication key only, if the holder allows it.

@@ -28,7 +28,8 @@ impl Refusals {
 
     /// Whether the card has refused `pin` before.
     pub(super) fn contains(&self, pin: &Pin) -> bool {
-        self.hash(pin).is_some_and(|hash| self.hashes.contains(&hash))
+        // Where there is nothing to compare with, no hash is made: it would leave a copy of the secret on the stack.
+        !self.hashes.is_empty() && self.hash(pin).is_some_and(|hash| self.hashes.contains(&hash))
     }
 
     /// Remembers that the card has refused `pin`.
@@ -54,6 +55,11 @@ impl Refusals {
         if matches!((tries, self.left), (Tries::Left(now), Some(then)) if now > then) {
             self.clear();
         }
+    }
+
+    /// Whether the last refusal left no try.
+    pub(super) fn is_locked(&self) -> bool {
+        self.left == Some(0)
     }
 
     /// Counts a secret that was not sent. Answers whether the client should be told to stop.

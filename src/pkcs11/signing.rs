@@ -246,7 +246,8 @@ impl Module {
             }
             let login = state.login().ok_or(Rv::USER_NOT_LOGGED_IN)?;
             // A login of just now counts for one signature: OpenSSH gives no second password after it.
-            if wants_password && !login.take_fresh() {
+            let fresh = login.take_fresh();
+            if wants_password && !fresh {
                 return Err(Rv::USER_NOT_LOGGED_IN);
             }
             Ok(login.pin.clone())
@@ -266,7 +267,14 @@ impl Module {
         let full = present.identity.profile.key(key).map_or(0, |profile| profile.tries);
         let signed = self.with_card(&present.reader, present.epoch, |card| {
             card.sign(key, scheme, data, |application| {
-                let pin = held.take().and_then(|held| Pin::present(form, held.expose()).ok());
+                // The login may have been ended, or its secret changed, since it was looked at.
+                let held = held.take().filter(|held| {
+                    let is_held = |state: &mut State| {
+                        state.login().and_then(|login| login.pin.as_ref()).is_some_and(|now| Arc::ptr_eq(now, held))
+                    };
+                    token.with(present.epoch, is_held).unwrap_or(false)
+                });
+                let pin = held.and_then(|held| Pin::present(form, held.expose()).ok());
                 let Some(pin) = pin else { return Ok(false) };
                 match regain(application, key, &pin, full) {
                     Err(card::Error::Refused(tries)) => {

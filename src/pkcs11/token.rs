@@ -146,6 +146,12 @@ impl Login {
         max_login.is_some_and(|max| self.since.elapsed() > max)
     }
 
+    /// Whether no signature has used it yet.
+    #[cfg(test)]
+    pub(super) fn is_fresh(&self) -> bool {
+        self.fresh
+    }
+
     /// Whether this login has not been used for a signature yet; from now on it has.
     pub(super) fn take_fresh(&mut self) -> bool {
         std::mem::take(&mut self.fresh)

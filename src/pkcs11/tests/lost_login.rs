@@ -87,6 +87,75 @@ fn the_held_pin_is_presented_at_most_once_a_signature() {
 }
 
 #[test]
+fn the_held_pin_is_presented_only_where_the_card_says_that_the_login_is_lost() {
+    for (answer, after_a_reset) in
+        [("6985", true), ("6985", false), ("6581", true), ("6F00", true), ("6400", true), ("6700", true)]
+    {
+        let (ground, session) = logged_in(|_| {});
+        if after_a_reset {
+            ground.readers.reset(READER);
+        }
+        ground.readers.on_command(READER, move |command| match command.ins {
+            crate::apdu::COMPUTE_DIGITAL_SIGNATURE => Incident::Answer(hex(answer)),
+            _ => Incident::None,
+        });
+        let verifies = ground.readers.verifies();
+        assert_eq!(ground.sign(session, b"x"), Err(Rv::DEVICE_ERROR), "{answer}");
+        assert_eq!(ground.readers.verifies(), verifies, "{answer}");
+    }
+}
+
+#[test]
+fn the_held_pin_is_not_presented_after_a_logout_that_came_before_the_signature() {
+    let ground = Ground::new(card(&MY_NUMBER));
+    let session = ground.session(AUTH);
+    ground.login(session, PIN).unwrap();
+    let key = ground.key(session);
+    ground.attribute(session, key, CKA_MODULUS).unwrap();
+    ground.module.sign_init(session, sha256_pkcs1(), key).unwrap();
+    let reader = ground.module.known.read()[0].clone();
+    let epoch = ground.module.slots.lock().epoch(0);
+    let token = reader.token(crate::card::Key::Authentication);
+    // The card is at work for somebody when the signature is asked for.
+    let mut connection = reader.connection.lock();
+    let login = std::thread::scope(|threads| {
+        let signature = threads.spawn(|| output(Some(256), |out| ground.module.sign(session, b"x", out)));
+        // Nothing else takes that from a login: the signature was allowed, and waits for the card now.
+        while token.with(epoch, |state| state.login().unwrap().is_fresh()).unwrap() {
+            std::thread::yield_now();
+        }
+        // The logout, from here on as C_Logout does it.
+        let login = token.with(epoch, |state| state.end(true)).unwrap();
+        connection.as_mut().unwrap().card.end_logins().unwrap();
+        drop(connection);
+        assert_eq!(signature.join().unwrap(), Err(Rv::USER_NOT_LOGGED_IN));
+        login
+    });
+    assert!(login.is_some());
+    assert_eq!(ground.readers.verifies(), 1, "that of the login");
+    assert_eq!(rival_signs(&ground, "97"), Sw::NOT_VERIFIED);
+}
+
+#[test]
+fn the_held_pin_is_not_presented_where_the_counter_falls_by_being_asked() {
+    let (ground, session) = logged_in(|_| {});
+    let key = ground.key(session);
+    let mut left = 4;
+    ground.readers.on_command(READER, move |command| {
+        let asked = command.ins == crate::apdu::VERIFY && command.data.is_empty();
+        left -= u8::from(asked && left > 1);
+        if asked { Incident::Answer(vec![0x63, 0xC0 | left]) } else { Incident::None }
+    });
+    ground.flags(AUTH);
+    ground.flags(AUTH);
+    let (queries, verifies) = (ground.readers.queries(), ground.readers.verifies());
+    ground.rival(SELECT_ISD);
+    ground.module.sign_init(session, sha256_pkcs1(), key).unwrap();
+    assert_eq!(output(Some(256), |out| ground.module.sign(session, b"x", out)), Err(Rv::USER_NOT_LOGGED_IN));
+    assert_eq!((ground.readers.queries(), ground.readers.verifies()), (queries, verifies));
+}
+
+#[test]
 fn without_hold_pin_a_lost_login_makes_the_token_public_before_the_call_returns() {
     let (ground, session) = logged_in(|config| config.hold_pin = false);
     let key = ground.key(session);
@@ -203,6 +272,48 @@ fn a_card_that_refuses_the_issuer_security_domain_is_logged_out_by_another_appli
 }
 
 #[test]
+fn a_logout_beside_a_login_that_fails_leaves_no_login_on_the_card() {
+    let ground = std::sync::Arc::new(Ground::new(card(&MY_NUMBER)));
+    let (auth, sign) = (ground.session(AUTH), ground.session(SIGN));
+    ground.flags(AUTH);
+    ground.login(sign, PASSWORD).unwrap();
+    let (tell, hear) = std::sync::mpsc::channel();
+    let other = std::sync::Arc::clone(&ground);
+    ground.readers.on_command(READER, move |command| {
+        // The wrong PIN is under way when somebody logs out with the other key.
+        if command.is_secret() {
+            let other = std::sync::Arc::clone(&other);
+            let logout = std::thread::spawn(move || other.module.logout(sign));
+            tell.send(logout.join().unwrap()).unwrap();
+        }
+        Incident::None
+    });
+    assert_eq!(ground.login(auth, b"9999"), Err(Rv::PIN_INCORRECT));
+    assert_eq!(hear.recv().unwrap(), Ok(()));
+    ground.readers.on_command(READER, |_| Incident::None);
+    assert_eq!(rival_signs(&ground, "9A"), Sw::NOT_VERIFIED);
+}
+
+#[test]
+fn a_login_that_is_over_ends_on_the_card_whatever_is_asked_next() {
+    type Ask = fn(&Ground, CK_SESSION_HANDLE);
+    let asks: [Ask; 3] = [
+        |ground, session| assert!(ground.module.session_info(session).is_ok()),
+        |ground, _| assert!(ground.module.slot_info(AUTH).is_ok()),
+        |ground, _| assert!(ground.module.token_info(AUTH).is_ok()),
+    ];
+    for ask in asks {
+        let ground = Ground::set(Tokens::Both, vec![Box::new(card(&MY_NUMBER))], |config| {
+            config.max_login = Some(Duration::ZERO);
+        });
+        let session = ground.session(AUTH);
+        ground.login(session, PIN).unwrap();
+        ask(&ground, session);
+        assert_eq!(rival_signs(&ground, "97"), Sw::NOT_VERIFIED);
+    }
+}
+
+#[test]
 fn max_login_ends_an_old_login() {
     let (ground, session) = logged_in(|config| config.max_login = Some(Duration::from_secs(3600)));
     assert_eq!(ground.state(session), CKS_RW_USER_FUNCTIONS);
@@ -219,7 +330,7 @@ fn max_login_ends_an_old_login() {
 #[test]
 fn a_login_whose_answer_makes_no_sense_leaves_no_login_on_the_card() {
     use crate::emulator::fault::{Aim, Fault, Faults, FaultyCard};
-    for fault in [Fault::Status(Sw::NO_DIAGNOSIS), Fault::EndlessMore, Fault::OneByte] {
+    for fault in [Fault::Status(Sw::NO_DIAGNOSIS), Fault::EndlessMore, Fault::OneByte, Fault::Mute] {
         let faults = Faults::default();
         let ground = Ground::new(FaultyCard::new(card(&MY_NUMBER), &faults));
         let session = ground.session(AUTH);

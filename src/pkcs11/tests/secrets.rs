@@ -91,6 +91,21 @@ fn the_call_that_locks_says_so_and_so_does_every_later_one() {
 }
 
 #[test]
+fn a_locked_secret_is_locked_whatever_is_typed() {
+    let ground = Ground::new(card(&MY_NUMBER));
+    let session = ground.session(AUTH);
+    let said =
+        [&b"1111"[..], b"2222", b"3333", b"3333", b"1111", PIN, PIN, b"12"].map(|pin| ground.login(session, pin));
+    let locked = Err(Rv::PIN_LOCKED);
+    let wrong = Err(Rv::PIN_INCORRECT);
+    assert_eq!(
+        said,
+        [wrong.clone(), wrong, locked.clone(), locked.clone(), locked.clone(), locked.clone(), locked.clone(), locked]
+    );
+    assert_eq!(ground.readers.verifies(), 3);
+}
+
+#[test]
 fn a_secret_locked_by_another_program_is_locked_at_the_first_call() {
     for locked in [Locked::KeyLocked, Locked::Blocked] {
         let ground = Ground::new(with(&MY_NUMBER, |switches| switches.locked = locked));

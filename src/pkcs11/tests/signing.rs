@@ -251,6 +251,39 @@ fn pss_can_be_switched_off() {
 }
 
 #[test]
+fn a_password_given_for_the_first_signature_does_not_serve_for_the_second() {
+    let ground = Ground::set(Tokens::Both, vec![Box::new(card(&MY_NUMBER))], |config| {
+        config.always_authenticate = true;
+    });
+    let session = ground.session(SIGN);
+    ground.login(session, PASSWORD).unwrap();
+    let key = ground.key(session);
+    ground.module.sign_init(session, sha256_pkcs1(), key).unwrap();
+    ground.module.login(session, CKU_CONTEXT_SPECIFIC, Some(PASSWORD)).unwrap();
+    output(Some(256), |out| ground.module.sign(session, b"first", out)).unwrap();
+    assert_eq!(ground.sign(session, b"second"), Err(Rv::USER_NOT_LOGGED_IN));
+}
+
+#[test]
+fn a_password_that_locks_at_a_signature_ends_the_login() {
+    let lasting = with(&MY_NUMBER, |switches| switches.wrong_verify_clears = false);
+    let ground = Ground::set(Tokens::Both, vec![Box::new(lasting)], |config| config.always_authenticate = true);
+    let session = ground.session(SIGN);
+    ground.login(session, PASSWORD).unwrap();
+    let key = ground.key(session);
+    ground.module.sign_init(session, sha256_pkcs1(), key).unwrap();
+    let mut said = Vec::new();
+    for wrong in [&b"WRONG1"[..], b"WRONG2", b"WRONG3", b"WRONG4", b"WRONG5"] {
+        said.push(ground.module.login(session, CKU_CONTEXT_SPECIFIC, Some(wrong)));
+    }
+    assert_eq!(said.pop(), Some(Err(Rv::PIN_LOCKED)));
+    assert_eq!(ground.state(session), CKS_RW_PUBLIC_SESSION);
+    assert!(output(Some(256), |out| ground.module.sign(session, b"x", out)).is_err());
+    ground.rival(SELECT_JPKI);
+    assert_eq!(ground.rival("802A009A02010200"), Sw::NOT_VERIFIED);
+}
+
+#[test]
 fn an_always_authenticate_key_wants_its_password_before_every_signature_but_the_first() {
     let ground = Ground::set(Tokens::Both, vec![Box::new(card(&MY_NUMBER))], |config| {
         config.always_authenticate = true;
