@@ -123,6 +123,76 @@ fn what_is_not_offered_says_so() {
 }
 
 #[test]
+fn misaligned_pointers_are_refused_unread() {
+    let card = Card::insert();
+    let (list, session) = (card.list, card.session());
+    let mut room = [0u64; 32];
+    let odd = room.as_mut_ptr().cast::<u8>().wrapping_add(1);
+    let mut byte = 0u8;
+    // SAFETY: `odd` is good for every structure but for its alignment.
+    let answers = unsafe {
+        [
+            list.C_GetSessionInfo.unwrap()(session, odd.cast()),
+            list.C_CreateObject.unwrap()(session, odd.cast(), 1, room.as_mut_ptr().cast()),
+            list.C_CopyObject.unwrap()(session, 0, null_mut(), 0, odd.cast()),
+            list.C_GetObjectSize.unwrap()(session, 0, odd.cast()),
+            list.C_GetAttributeValue.unwrap()(session, 0, odd.cast(), 1),
+            list.C_SetAttributeValue.unwrap()(session, 0, odd.cast(), 1),
+            list.C_FindObjectsInit.unwrap()(session, odd.cast(), 1),
+            list.C_FindObjects.unwrap()(session, odd.cast(), 1, room.as_mut_ptr().cast()),
+            list.C_SignInit.unwrap()(session, odd.cast(), 0),
+            list.C_Sign.unwrap()(session, &mut byte, 1, null_mut(), odd.cast()),
+            list.C_SignFinal.unwrap()(session, null_mut(), odd.cast()),
+            list.C_VerifyInit.unwrap()(session, odd.cast(), 0),
+        ]
+    };
+    for (row, rv) in answers.into_iter().enumerate() {
+        assert_eq!(rv, CKR_ARGUMENTS_BAD, "row {row}");
+    }
+    assert_eq!(room, [0; 32]);
+}
+
+#[test]
+fn lengths_and_counts_no_memory_has_are_refused_unread() {
+    let card = Card::insert();
+    let (list, session) = (card.list, card.session());
+    let mut byte = 0u8;
+    let start: *mut u8 = &mut byte;
+    let mut attribute = CK_ATTRIBUTE { type_: CKA_CLASS, pValue: null_mut(), ulValueLen: 0 };
+    let template: *mut CK_ATTRIBUTE = &mut attribute;
+    for absurd in [CK_ULONG::MAX, CK_ULONG::MAX / 2 + 1] {
+        // SAFETY: nothing is read for a length of which no memory can be.
+        let answers = unsafe {
+            [
+                list.C_Login.unwrap()(session, CKU_USER, start, absurd),
+                list.C_LoginUser.unwrap()(session, CKU_USER, start, 1, start, absurd),
+                list.C_SetPIN.unwrap()(session, start, absurd, start, 1),
+                list.C_SetPIN.unwrap()(session, start, 1, start, absurd),
+                list.C_Sign.unwrap()(session, start, absurd, null_mut(), &mut 0),
+                list.C_SignUpdate.unwrap()(session, start, absurd),
+                list.C_Verify.unwrap()(session, start, 1, start, absurd),
+                list.C_VerifyUpdate.unwrap()(session, start, absurd),
+                list.C_VerifyFinal.unwrap()(session, start, absurd),
+            ]
+        };
+        assert_eq!(answers, [CKR_ARGUMENTS_BAD; 9]);
+    }
+    for absurd in [4097, 1 << 31, 1 << 32, CK_ULONG::MAX] {
+        // SAFETY: as above.
+        let answers = unsafe {
+            [
+                list.C_FindObjectsInit.unwrap()(session, template, absurd),
+                list.C_GetAttributeValue.unwrap()(session, 0, template, absurd),
+                list.C_SetAttributeValue.unwrap()(session, 0, template, absurd),
+                list.C_CreateObject.unwrap()(session, template, absurd, &mut 0),
+                list.C_CopyObject.unwrap()(session, 0, template, absurd, &mut 0),
+            ]
+        };
+        assert_eq!(answers, [CKR_ARGUMENTS_BAD; 5]);
+    }
+}
+
+#[test]
 fn a_length_query_and_too_little_room_keep_the_operation() {
     let card = Card::insert();
     let session = card.logged_in();

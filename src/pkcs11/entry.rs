@@ -25,6 +25,15 @@ fn call(name: &'static str, body: impl FnOnce(&Module) -> Result<()>) -> CK_RV {
     guard(name, || body(&*module::current()?))
 }
 
+/// The same for one that has a session: whether it is open is said before anything about the other arguments ("More on
+/// relative priorities of Cryptoki errors", §5.1), and some programs begin anew only if they hear it.
+fn in_session(name: &'static str, session: CK_SESSION_HANDLE, body: impl FnOnce(&Module) -> Result<()>) -> CK_RV {
+    call(name, |module| {
+        module.check_session(session)?;
+        body(module)
+    })
+}
+
 /// Both arguments, or what is wrong with the first bad one.
 fn both<A, B>(first: Result<A>, second: Result<B>) -> Result<(A, B)> {
     Ok((first?, second?))
@@ -235,10 +244,7 @@ pub unsafe extern "C" fn C_InitToken(
 /// C_InitPIN (§5.5.8): a locked PIN is set anew at the municipal office, not through the card's applet.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn C_InitPIN(session: CK_SESSION_HANDLE, _pin: *mut CK_UTF8CHAR, _pin_len: CK_ULONG) -> CK_RV {
-    call("C_InitPIN", |module| {
-        module.check_session(session)?;
-        Err(Rv::FUNCTION_NOT_SUPPORTED)
-    })
+    in_session("C_InitPIN", session, |_| Err(Rv::FUNCTION_NOT_SUPPORTED))
 }
 
 /// C_SetPIN (§5.5.9).
@@ -252,7 +258,7 @@ pub unsafe extern "C" fn C_SetPIN(
 ) -> CK_RV {
     // SAFETY: the contract of `ffi`, which PKCS#11 lays on the caller.
     let (old, new) = unsafe { (In::optional(old, old_len), In::optional(new, new_len)) };
-    call("C_SetPIN", |module| {
+    in_session("C_SetPIN", session, |module| {
         let (old, new) = both(old, new)?;
         module.set_pin(session, old.map(In::bytes), new.map(In::bytes))
     })
@@ -294,7 +300,7 @@ pub unsafe extern "C" fn C_CloseAllSessions(slot: CK_SLOT_ID) -> CK_RV {
 pub unsafe extern "C" fn C_GetSessionInfo(session: CK_SESSION_HANDLE, info: *mut CK_SESSION_INFO) -> CK_RV {
     // SAFETY: the contract of `ffi`, which PKCS#11 lays on the caller.
     let info = unsafe { Out::new(info) };
-    call("C_GetSessionInfo", |module| {
+    in_session("C_GetSessionInfo", session, |module| {
         info?.write(module.session_info(session)?);
         Ok(())
     })
@@ -316,7 +322,7 @@ pub unsafe extern "C" fn C_Login(
 ) -> CK_RV {
     // SAFETY: the contract of `ffi`, which PKCS#11 lays on the caller.
     let pin = unsafe { In::optional(pin, pin_len) };
-    call("C_Login", |module| module.login(session, user, pin?.map(In::bytes)))
+    in_session("C_Login", session, |module| module.login(session, user, pin?.map(In::bytes)))
 }
 
 /// C_LoginUser (§5.6.9).
@@ -331,7 +337,7 @@ pub unsafe extern "C" fn C_LoginUser(
 ) -> CK_RV {
     // SAFETY: the contract of `ffi`, which PKCS#11 lays on the caller.
     let (pin, name) = unsafe { (In::optional(pin, pin_len), In::new(name, name_len)) };
-    call("C_LoginUser", |module| {
+    in_session("C_LoginUser", session, |module| {
         let (pin, name) = both(pin, name)?;
         module.login_user(session, user, pin.map(In::bytes), name.bytes())
     })

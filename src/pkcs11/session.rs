@@ -148,7 +148,10 @@ impl Module {
         Err(Rv::SESSION_HANDLE_INVALID)
     }
 
-    /// C_* functions that this module does not offer still want a session that is open.
+    /// What is asked before anything else of a call, also of a function that this module does not offer.
+    ///
+    /// # Errors
+    /// As [`Module::session`].
     pub(crate) fn check_session(&self, handle: CK_SESSION_HANDLE) -> Result<()> {
         self.session(handle).map(drop)
     }

@@ -1,7 +1,7 @@
 //! §5.7 Object management functions. Objects of the token are read-only; what that means for the functions that would
 //! change one, the module says.
 
-use super::{both, call};
+use super::{both, call, in_session};
 use crate::pkcs11::ffi::{Attributes, Out, OutBuf};
 use cryptoki_sys::*;
 
@@ -15,7 +15,7 @@ pub unsafe extern "C" fn C_CreateObject(
 ) -> CK_RV {
     // SAFETY: the contract of `ffi`, which PKCS#11 lays on the caller.
     let (template, object) = unsafe { (Attributes::new(template, count), Out::new(object)) };
-    call("C_CreateObject", |module| {
+    in_session("C_CreateObject", session, |module| {
         let (template, mut object) = both(template, object)?;
         object.write(module.create_object(session, &template.template()?)?);
         Ok(())
@@ -33,7 +33,7 @@ pub unsafe extern "C" fn C_CopyObject(
 ) -> CK_RV {
     // SAFETY: the contract of `ffi`, which PKCS#11 lays on the caller.
     let (template, copy) = unsafe { (Attributes::new(template, count), Out::new(copy)) };
-    call("C_CopyObject", |module| {
+    in_session("C_CopyObject", session, |module| {
         let (template, mut copy) = both(template, copy)?;
         copy.write(module.copy_object(session, object, &template.template()?)?);
         Ok(())
@@ -55,7 +55,7 @@ pub unsafe extern "C" fn C_GetObjectSize(
 ) -> CK_RV {
     // SAFETY: the contract of `ffi`, which PKCS#11 lays on the caller.
     let size = unsafe { Out::new(size) };
-    call("C_GetObjectSize", |module| {
+    in_session("C_GetObjectSize", session, |module| {
         size?.write(module.object_size(session, object)?);
         Ok(())
     })
@@ -71,7 +71,7 @@ pub unsafe extern "C" fn C_GetAttributeValue(
 ) -> CK_RV {
     // SAFETY: the contract of `ffi`, which PKCS#11 lays on the caller.
     let template = unsafe { Attributes::new(template, count) };
-    call("C_GetAttributeValue", |module| module.attributes(session, object, &mut template?.questions()))
+    in_session("C_GetAttributeValue", session, |module| module.attributes(session, object, &mut template?.questions()))
 }
 
 /// C_SetAttributeValue (§5.7.6).
@@ -84,7 +84,7 @@ pub unsafe extern "C" fn C_SetAttributeValue(
 ) -> CK_RV {
     // SAFETY: the contract of `ffi`, which PKCS#11 lays on the caller.
     let template = unsafe { Attributes::new(template, count) };
-    call("C_SetAttributeValue", |module| module.set_attributes(session, object, &template?.template()?))
+    in_session("C_SetAttributeValue", session, |module| module.set_attributes(session, object, &template?.template()?))
 }
 
 /// C_FindObjectsInit (§5.7.7).
@@ -96,7 +96,7 @@ pub unsafe extern "C" fn C_FindObjectsInit(
 ) -> CK_RV {
     // SAFETY: the contract of `ffi`, which PKCS#11 lays on the caller.
     let template = unsafe { Attributes::new(template, count) };
-    call("C_FindObjectsInit", |module| module.find_init(session, &template?.template()?))
+    in_session("C_FindObjectsInit", session, |module| module.find_init(session, &template?.template()?))
 }
 
 /// C_FindObjects (§5.7.8).
@@ -109,7 +109,7 @@ pub unsafe extern "C" fn C_FindObjects(
 ) -> CK_RV {
     // SAFETY: the contract of `ffi`, which PKCS#11 lays on the caller.
     let objects = unsafe { OutBuf::bounded(objects, max, count) };
-    call("C_FindObjects", |module| {
+    in_session("C_FindObjects", session, |module| {
         let mut objects = objects?;
         let max = objects.capacity();
         objects.write(&module.find(session, max)?)

@@ -1,7 +1,7 @@
 //! Functions for what neither the card nor this module does. Each still says first that the module is not initialised, or
 //! that there is no such session.
 
-use super::call;
+use super::in_session;
 use crate::pkcs11::rv::Rv;
 use cryptoki_sys::*;
 use std::ffi::c_void;
@@ -11,10 +11,7 @@ macro_rules! refused {
     ($rv:ident: $($name:ident($($parameter:ty),*);)*) => {$(
         #[unsafe(no_mangle)]
         pub extern "C" fn $name(session: CK_SESSION_HANDLE, $(_: $parameter),*) -> CK_RV {
-            call(stringify!($name), |module| {
-                module.check_session(session)?;
-                Err(Rv::$rv)
-            })
+            in_session(stringify!($name), session, |_| Err(Rv::$rv))
         }
     )*};
 }

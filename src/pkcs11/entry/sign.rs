@@ -1,7 +1,7 @@
 //! §5.13 Signing functions and §5.15 functions for verifying signatures. Bad arguments end the operation, as every error
 //! but CKR_BUFFER_TOO_SMALL does.
 
-use super::{both, call};
+use super::{both, in_session};
 use crate::pkcs11::ffi::{In, InRef, OutBuf};
 use crate::pkcs11::mechanism::Parsed;
 use cryptoki_sys::*;
@@ -15,7 +15,7 @@ pub unsafe extern "C" fn C_SignInit(
 ) -> CK_RV {
     // SAFETY: the contract of `ffi`, which PKCS#11 lays on the caller.
     let mechanism = unsafe { InRef::new(mechanism) };
-    call("C_SignInit", |module| match mechanism? {
+    in_session("C_SignInit", session, |module| match mechanism? {
         None => module.sign_cancel(session),
         Some(mechanism) => module.sign_init(session, Parsed::new(mechanism.parts()?)?, key),
     })
@@ -32,7 +32,7 @@ pub unsafe extern "C" fn C_Sign(
 ) -> CK_RV {
     // SAFETY: the contract of `ffi`, which PKCS#11 lays on the caller.
     let (data, signature) = unsafe { (In::new(data, data_len), OutBuf::new(signature, signature_len)) };
-    call("C_Sign", |module| {
+    in_session("C_Sign", session, |module| {
         let (data, mut signature) = both(data, signature).inspect_err(|_| module.sign_abort(session))?;
         module.sign(session, &data.apart_from(&signature), &mut signature)
     })
@@ -43,7 +43,7 @@ pub unsafe extern "C" fn C_Sign(
 pub unsafe extern "C" fn C_SignUpdate(session: CK_SESSION_HANDLE, data: *mut CK_BYTE, data_len: CK_ULONG) -> CK_RV {
     // SAFETY: the contract of `ffi`, which PKCS#11 lays on the caller.
     let data = unsafe { In::new(data, data_len) };
-    call("C_SignUpdate", |module| {
+    in_session("C_SignUpdate", session, |module| {
         let data = data.inspect_err(|_| module.sign_abort(session))?;
         module.sign_update(session, data.bytes())
     })
@@ -58,7 +58,7 @@ pub unsafe extern "C" fn C_SignFinal(
 ) -> CK_RV {
     // SAFETY: the contract of `ffi`, which PKCS#11 lays on the caller.
     let signature = unsafe { OutBuf::new(signature, signature_len) };
-    call("C_SignFinal", |module| {
+    in_session("C_SignFinal", session, |module| {
         let mut signature = signature.inspect_err(|_| module.sign_abort(session))?;
         module.sign_final(session, &mut signature)
     })
@@ -73,7 +73,7 @@ pub unsafe extern "C" fn C_VerifyInit(
 ) -> CK_RV {
     // SAFETY: the contract of `ffi`, which PKCS#11 lays on the caller.
     let mechanism = unsafe { InRef::new(mechanism) };
-    call("C_VerifyInit", |module| match mechanism? {
+    in_session("C_VerifyInit", session, |module| match mechanism? {
         None => module.verify_cancel(session),
         Some(mechanism) => module.verify_init(session, Parsed::new(mechanism.parts()?)?, key),
     })
@@ -90,7 +90,7 @@ pub unsafe extern "C" fn C_Verify(
 ) -> CK_RV {
     // SAFETY: the contract of `ffi`, which PKCS#11 lays on the caller.
     let (data, signature) = unsafe { (In::new(data, data_len), In::new(signature, signature_len)) };
-    call("C_Verify", |module| {
+    in_session("C_Verify", session, |module| {
         let (data, signature) = both(data, signature).inspect_err(|_| module.verify_abort(session))?;
         module.verify(session, data.bytes(), signature.bytes())
     })
@@ -101,7 +101,7 @@ pub unsafe extern "C" fn C_Verify(
 pub unsafe extern "C" fn C_VerifyUpdate(session: CK_SESSION_HANDLE, data: *mut CK_BYTE, data_len: CK_ULONG) -> CK_RV {
     // SAFETY: the contract of `ffi`, which PKCS#11 lays on the caller.
     let data = unsafe { In::new(data, data_len) };
-    call("C_VerifyUpdate", |module| {
+    in_session("C_VerifyUpdate", session, |module| {
         let data = data.inspect_err(|_| module.verify_abort(session))?;
         module.verify_update(session, data.bytes())
     })
@@ -116,7 +116,7 @@ pub unsafe extern "C" fn C_VerifyFinal(
 ) -> CK_RV {
     // SAFETY: the contract of `ffi`, which PKCS#11 lays on the caller.
     let signature = unsafe { In::new(signature, signature_len) };
-    call("C_VerifyFinal", |module| {
+    in_session("C_VerifyFinal", session, |module| {
         let signature = signature.inspect_err(|_| module.verify_abort(session))?;
         module.verify_final(session, signature.bytes())
     })
