@@ -203,7 +203,7 @@ fn a_card_that_lost_power_is_logged_out_or_verified_again_and_never_confused() {
 fn cut_power() {
     let context = pcsc::Context::establish(pcsc::Scope::User).unwrap();
     let name = std::ffi::CString::new(READERS[0]).unwrap();
-    let card = context.connect(&name, pcsc::ShareMode::Shared, pcsc::Protocols::ANY).unwrap();
+    let card = context.connect(&name, ShareMode::Shared, pcsc::Protocols::ANY).unwrap();
     card.disconnect(Disposition::UnpowerCard).map_err(|(_, error)| error).unwrap();
 }
 

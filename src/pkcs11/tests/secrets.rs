@@ -98,10 +98,7 @@ fn a_locked_secret_is_locked_whatever_is_typed() {
         [&b"1111"[..], b"2222", b"3333", b"3333", b"1111", PIN, PIN, b"12"].map(|pin| ground.login(session, pin));
     let locked = Err(Rv::PIN_LOCKED);
     let wrong = Err(Rv::PIN_INCORRECT);
-    assert_eq!(
-        said,
-        [wrong.clone(), wrong, locked.clone(), locked.clone(), locked.clone(), locked.clone(), locked.clone(), locked]
-    );
+    assert_eq!(said, [wrong, wrong, locked, locked, locked, locked, locked, locked]);
     assert_eq!(ground.readers.verifies(), 3);
 }
 

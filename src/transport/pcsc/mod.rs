@@ -16,7 +16,7 @@ use super::{Error, Link, ReaderState, Readers, Result, Waiter};
 use link::PcscLink;
 use parking_lot::Mutex;
 use pcsc::{Card, Context, Protocols, Scope, ShareMode, State};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::{CStr, CString};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -53,14 +53,22 @@ struct Shared {
     presence: Mutex<Option<Own<Context>>>,
     /// Readers whose card did not answer a connection, and when.
     mute: Mutex<HashMap<String, Instant>>,
+    /// Readers that another program was found to hold for longer than `lock_timeout`. Until it lets go they are asked
+    /// without waiting: a client that polls would wait in each of its calls.
+    held: Mutex<HashSet<String>>,
 }
 
 impl PcscReaders {
     /// The machine's readers, where a card held by another program is waited for at most `lock_timeout`. Does not speak
     /// to the service yet.
     pub fn new(lock_timeout: Duration) -> PcscReaders {
-        let shared =
-            Shared { process: process::id(), lock_timeout, presence: Mutex::default(), mute: Mutex::default() };
+        let shared = Shared {
+            process: process::id(),
+            lock_timeout,
+            presence: Mutex::default(),
+            mute: Mutex::default(),
+            held: Mutex::default(),
+        };
         fork::watch();
         PcscReaders { shared: Arc::new(shared) }
     }
@@ -120,7 +128,14 @@ impl Readers for PcscReaders {
         if self.shared.mute.lock().get(reader).is_some_and(|since| since.elapsed() < MUTE_FOR) {
             return Err(Error::Mute);
         }
-        let connected = self.connect_now(reader);
+        let patience = if self.shared.held.lock().contains(reader) { Duration::ZERO } else { self.shared.lock_timeout };
+        let connected = self.connect_within(reader, patience);
+        let mut held = self.shared.held.lock();
+        match connected {
+            Err(Error::Busy) => _ = held.insert(reader.to_owned()),
+            _ => _ = held.remove(reader),
+        }
+        drop(held);
         let mut mute = self.shared.mute.lock();
         match connected {
             Err(Error::Mute) => _ = mute.insert(reader.to_owned(), Instant::now()),
@@ -141,9 +156,9 @@ impl Readers for PcscReaders {
 impl PcscReaders {
     /// Connects, and waits for another program's exclusive connection to end. A transaction of another program holds up
     /// SCardConnect inside libpcsclite without end; PC/SC has no way to see one before there is a connection.
-    fn connect_now(&self, reader: &str) -> Result<PcscLink> {
+    fn connect_within(&self, reader: &str, patience: Duration) -> Result<PcscLink> {
         let name = CString::new(reader).map_err(|_| Error::NoReader)?;
-        let deadline = Instant::now() + self.shared.lock_timeout;
+        let deadline = Instant::now() + patience;
         let context = establish().map_err(error)?;
         // Before the connection, so that a card that comes in between is not taken for the one connected to.
         let events = event_count(context.ours().map_err(error)?, &name).map_err(error)?;
