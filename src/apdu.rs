@@ -226,8 +226,6 @@ impl Sw {
     pub const CONDITIONS: Sw = Sw(0x6985);
     /// No EF is current.
     pub const NO_CURRENT_EF: Sw = Sw(0x6986);
-    /// Function not offered.
-    pub const NOT_OFFERED: Sw = Sw(0x6A81);
     /// File or application absent.
     pub const NOT_FOUND: Sw = Sw(0x6A82);
     /// P1 or P2 wrong.

@@ -4,7 +4,6 @@ use crate::config::Config;
 use crate::transport::Readers;
 use crate::transport::pcsc::PcscReaders;
 use crate::transport::trace::Traced;
-use std::sync::Arc;
 
 /// The readers this configuration asks for. With practice cards there are no real readers, so that nothing rehearsed can
 /// touch a real card.
@@ -12,7 +11,7 @@ pub fn open(config: &Config) -> Box<dyn Readers> {
     #[cfg(feature = "practice")]
     if !config.practice.is_empty() {
         use crate::emulator::local::PracticeReaders;
-        return Box::new(Traced::new(Arc::new(PracticeReaders::from_files(&config.practice, config.lock_timeout))));
+        return Box::new(Traced::new(Box::new(PracticeReaders::from_files(&config.practice, config.lock_timeout))));
     }
-    Box::new(Traced::new(Arc::new(PcscReaders::new(config.lock_timeout))))
+    Box::new(Traced::new(Box::new(PcscReaders::new(config.lock_timeout))))
 }

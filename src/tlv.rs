@@ -48,11 +48,6 @@ impl Header {
     }
 }
 
-/// The TLV object that `bytes` begins with, without what follows it (the filler of an EF); `None` if it is cut short.
-pub fn first_object(bytes: &[u8]) -> Option<&[u8]> {
-    bytes.get(..Header::parse(bytes)?.total_len()?)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -85,11 +80,5 @@ mod tests {
         ] {
             assert_eq!(Header::parse(bytes), None, "{bytes:02X?}");
         }
-    }
-
-    #[test]
-    fn filler_is_cut_off() {
-        assert_eq!(first_object(&[0x30, 0x01, 0xAA, 0xFF, 0xFF]), Some(&[0x30, 0x01, 0xAA][..]));
-        assert_eq!(first_object(&[0x30, 0x02, 0xAA]), None);
     }
 }

@@ -175,7 +175,7 @@ fn another_programs_transaction_is_waited_for_and_no_longer_than_told() {
     with_pcscd("another_programs_transaction_is_waited_for_and_no_longer_than_told", |pcscd| {
         let _card = pcscd.insert_scripted();
         let mut link = readers().connect(READER).unwrap();
-        let mut patient = PcscReaders::default().connect(READER).unwrap();
+        let mut patient = PcscReaders::new(Duration::from_secs(10)).connect(READER).unwrap();
         let mut other = readers().connect(READER).unwrap();
         other.begin().unwrap();
         let (begun, time) = elapsed(|| link.begin());

@@ -1,43 +1,33 @@
 //! A log of what goes to a card and comes back, at level `trace`: commands with their secrets masked, answers as status
-//! word and length only, since what a card answers may be personal. Counts APDUs on the way, for budgets and tests.
+//! word and length only, since what a card answers may be personal.
 
 use super::{Continuity, Disposition, Link, ReaderState, Readers, Result, Waiter};
 use crate::apdu::{Command, Response, TooShort};
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-/// Readers whose links are logged and counted. Clones share the count.
-#[derive(Clone)]
-pub struct Traced {
-    readers: Arc<dyn Readers>,
-    apdus: Arc<AtomicU64>,
-}
+/// Readers whose links are logged.
+pub struct Traced(Box<dyn Readers>);
 
 impl Traced {
-    /// Logs and counts what goes through `readers`.
-    pub fn new(readers: Arc<dyn Readers>) -> Traced {
-        Traced { readers, apdus: Arc::default() }
-    }
-
-    /// Commands sent so far, over all links.
-    pub fn apdus(&self) -> u64 {
-        self.apdus.load(Ordering::Relaxed)
+    /// Logs what goes through `readers`.
+    pub fn new(readers: Box<dyn Readers>) -> Traced {
+        Traced(readers)
     }
 }
 
 impl Readers for Traced {
     fn look(&self) -> Result<Vec<ReaderState>> {
-        self.readers.look()
+        self.0.look()
     }
 
     fn connect(&self, reader: &str) -> Result<Box<dyn Link>> {
-        match self.readers.connect(reader) {
+        match self.0.connect(reader) {
             Ok(link) => {
                 log::trace!("{reader:?}: connected");
                 let reader = reader.to_owned();
-                Ok(Box::new(TracedLink { link, reader, apdus: Arc::clone(&self.apdus) }))
+                Ok(Box::new(TracedLink { link, reader }))
             }
             Err(failure) => {
                 log::trace!("{reader:?}: not connected: {failure}");
@@ -47,14 +37,13 @@ impl Readers for Traced {
     }
 
     fn waiter(&self) -> Result<Arc<dyn Waiter>> {
-        self.readers.waiter()
+        self.0.waiter()
     }
 }
 
 struct TracedLink {
     link: Box<dyn Link>,
     reader: String,
-    apdus: Arc<AtomicU64>,
 }
 
 impl Link for TracedLink {
@@ -69,7 +58,6 @@ impl Link for TracedLink {
     }
 
     fn transmit(&mut self, command: &[u8]) -> Result<Vec<u8>> {
-        self.apdus.fetch_add(1, Ordering::Relaxed);
         log::trace!("{:?}: > {}", self.reader, MaskedCommand(command));
         let sent = Instant::now();
         let answer = self.link.transmit(command);

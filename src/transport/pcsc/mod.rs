@@ -23,9 +23,6 @@ use std::time::{Duration, Instant, SystemTime};
 use std::{mem, process, thread};
 use waiter::PcscWaiter;
 
-/// How long to wait for another program's transaction or exclusive connection, unless told otherwise.
-pub const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
-
 /// How long to wait before a held card is asked again whether it is free: about as long as libpcsclite itself, or whoever
 /// waits inside it would always be first. Never in step with another program, or it would be met busy each time.
 fn lock_poll() -> Duration {
@@ -80,12 +77,6 @@ impl PcscReaders {
     /// [`Error::NoService`], [`Error::Denied`], [`Error::Reader`].
     pub fn reach(&self) -> Result<()> {
         establish().map(drop).map_err(error)
-    }
-}
-
-impl Default for PcscReaders {
-    fn default() -> PcscReaders {
-        PcscReaders::new(LOCK_TIMEOUT)
     }
 }
 
