@@ -189,7 +189,7 @@ impl Present {
 }
 
 /// What a caller is told where the card, not the way to it, is the trouble.
-pub(super) fn refusal(error: &card::Error) -> Rv {
+pub(super) fn device_error(error: &card::Error) -> Rv {
     log::warn!("{error}");
     Rv::DEVICE_ERROR
 }

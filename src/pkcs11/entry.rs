@@ -5,12 +5,12 @@
 #![allow(unsafe_code, non_snake_case)]
 
 mod object;
-mod refused;
 mod sign;
+mod unsupported;
 
 pub use object::*;
-pub use refused::*;
 pub use sign::*;
+pub use unsupported::*;
 
 use super::ffi::{In, InRef, InText, Out, OutBuf, padded};
 use super::guard::guard;

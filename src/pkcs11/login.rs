@@ -3,7 +3,7 @@
 //! A secret goes to the card only if a person has just given it for this token, in its form, and the card has not refused
 //! it before; [`Application::verify`](crate::card::Application::verify) is called once, and its answer is final.
 
-use super::cards::{Present, refusal};
+use super::cards::{Present, device_error};
 use super::module::Module;
 use super::reader::Reader;
 use super::rv::{Result, Rv};
@@ -128,7 +128,7 @@ impl Module {
         } else if let Err(error) = self.leave_card(&present.reader, present.slot, present.epoch, lock) {
             log::warn!("the card could not be logged out after the change: {error}");
         }
-        changed?.map_err(|error| refusal(&error))
+        changed?.map_err(|error| device_error(&error))
     }
 
     fn log_in(&self, session: &Session, typed: &[u8]) -> Result<()> {
@@ -232,7 +232,7 @@ impl Module {
             Err(card::Error::Refused(Tries::Left(_) | Tries::Uncounted)) => Err(Rv::PIN_INCORRECT),
             Err(card::Error::Refused(Tries::Locked)) => Err(Rv::PIN_LOCKED),
             Err(card::Error::Refused(Tries::NotInitialised)) => Err(Rv::USER_PIN_NOT_INITIALIZED),
-            Err(error) => Err(refusal(&error)),
+            Err(error) => Err(device_error(&error)),
         }
     }
 
@@ -322,9 +322,20 @@ impl Module {
         }
     }
 
+    /// What a caller is told whom the card has refused something.
+    ///
+    /// CKR_USER_NOT_LOGGED_IN: the card no longer knows of the login; the token is public by then. CKR_DEVICE_ERROR.
+    pub(super) fn card_failure(&self, present: &Present, error: &card::Error) -> Rv {
+        if error.is_not_verified() {
+            self.login_lost(present);
+            return Rv::USER_NOT_LOGGED_IN;
+        }
+        device_error(error)
+    }
+
     /// Makes the token public because the card no longer knows of the login. Sessions report it before the caller of this
     /// is told CKR_USER_NOT_LOGGED_IN.
-    pub(super) fn login_lost(&self, present: &Present) {
+    fn login_lost(&self, present: &Present) {
         log::info!("the card has lost the login");
         let guarded = present.is_guarded(File::Holder(present.slot.key));
         let token = present.reader.token(present.slot.key);
@@ -356,7 +367,7 @@ impl Module {
                 connection.card.close(Disposition::Unpower);
                 Ok(())
             }
-            Err(error) => Err(refusal(&error)),
+            Err(error) => Err(device_error(&error)),
         }
     }
 

@@ -18,7 +18,7 @@ mod mechanism;
 mod module;
 mod object;
 mod reader;
-mod refusals;
+mod refused_pins;
 mod rv;
 mod session;
 mod signing;

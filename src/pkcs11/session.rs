@@ -182,16 +182,14 @@ impl Module {
         }
         let der = match self.with_card(reader, *epoch, |card| card.certificate(file))? {
             Ok(der) => der,
-            Err(error) if error.is_not_verified() => {
-                self.login_lost(present);
-                return Err(Rv::USER_NOT_LOGGED_IN);
-            }
             // The holder's own objects are found without it.
-            Err(error @ card::Error::Status { .. }) if matches!(file, File::Authority(_)) => {
+            Err(error @ card::Error::Status { .. })
+                if matches!(file, File::Authority(_)) && !error.is_not_verified() =>
+            {
                 log::warn!("the card does not give the certificate of its authority: {error}");
                 None
             }
-            Err(error) => return Err(super::cards::refusal(&error)),
+            Err(error) => return Err(self.card_failure(present, &error)),
         };
         let certificate = der.and_then(|der| match Certificate::parse(&der) {
             Ok(certificate) => Some(Arc::new(certificate)),

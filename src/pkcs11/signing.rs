@@ -4,7 +4,7 @@
 //! successful call to determine the length of the buffer needed" (§5.13.2): so the length is settled first, then the
 //! operation is taken out of the session, and whatever happens afterwards it has ended.
 
-use super::cards::{Present, refusal};
+use super::cards::Present;
 use super::ffi::{OutBuf, Room};
 use super::mechanism::{CardInput, Operation, Parsed, SALT_LEN};
 use super::module::Module;
@@ -288,16 +288,12 @@ impl Module {
         })?;
         match signed {
             Ok(signature) => Ok(signature),
-            Err(error) if error.is_not_verified() => {
-                self.login_lost(present);
-                Err(Rv::USER_NOT_LOGGED_IN)
-            }
             Err(card::Error::NoPss) => {
                 log::warn!("this card makes no PSS signatures; it is offered none from now on");
                 self.slots.lock().without_pss(present.slot.reader, present.epoch);
                 Err(Rv::FUNCTION_FAILED)
             }
-            Err(error) => Err(refusal(&error)),
+            Err(error) => Err(self.card_failure(present, &error)),
         }
     }
 
@@ -321,14 +317,10 @@ impl Module {
     fn expect_same_certificate(&self, present: &Present) -> Result<()> {
         let file = File::Holder(present.slot.key);
         let known = self.certificate(present, file)?;
-        let head = match self.with_card(&present.reader, present.epoch, |card| card.certificate_head(file))? {
-            Ok(head) => head.unwrap_or_default(),
-            Err(error) if error.is_not_verified() => {
-                self.login_lost(present);
-                return Err(Rv::USER_NOT_LOGGED_IN);
-            }
-            Err(error) => return Err(refusal(&error)),
-        };
+        let head = self
+            .with_card(&present.reader, present.epoch, |card| card.certificate_head(file))?
+            .map_err(|error| self.card_failure(present, &error))?
+            .unwrap_or_default();
         if known
             .is_some_and(|known| known.der().iter().zip(&head).all(|(known, read)| known == read) && !head.is_empty())
         {

@@ -2,7 +2,7 @@
 //! or to change it, so that a session can be asked who is logged in while the card is busy.
 
 use super::lock::Mutex;
-use super::refusals::Refusals;
+use super::refused_pins::RefusedPins;
 use super::rv::{Result, Rv};
 use super::slots::Epoch;
 use crate::card::File;
@@ -25,7 +25,7 @@ pub(super) struct State {
     holder: Read,
     authority: Read,
     handles: Handles,
-    pub(super) refusals: Refusals,
+    pub(super) refusals: RefusedPins,
 }
 
 /// A login of this process (PKCS#11 3.0 §5.6.8): of all its sessions with the token.
@@ -89,7 +89,14 @@ impl Token {
 
 impl State {
     fn new(epoch: Epoch) -> State {
-        State { epoch, login: None, holder: None, authority: None, handles: Handles::new(), refusals: Refusals::new() }
+        State {
+            epoch,
+            login: None,
+            holder: None,
+            authority: None,
+            handles: Handles::new(),
+            refusals: RefusedPins::new(),
+        }
     }
 
     /// Whether somebody is logged in, and not for longer than `max_login`.

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 const PATIENCE: u32 = 3;
 
 /// The refused secrets of one token.
-pub(super) struct Refusals {
+pub(super) struct RefusedPins {
     salt: Option<[u8; 16]>,
     hashes: Vec<[u8; 32]>,
     /// The counter after the last refusal: once it is fuller, somebody has presented the right secret or had it reset.
@@ -17,13 +17,13 @@ pub(super) struct Refusals {
     unsent: u32,
 }
 
-impl Refusals {
+impl RefusedPins {
     /// None so far.
-    pub(super) fn new() -> Refusals {
+    pub(super) fn new() -> RefusedPins {
         let mut salt = [0; 16];
         // Without a random salt nothing is remembered: better a try spent than a secret that can be guessed from memory.
         let salt = getrandom::getrandom(&mut salt).is_ok().then_some(salt);
-        Refusals { salt, hashes: Vec::new(), left: None, unsent: 0 }
+        RefusedPins { salt, hashes: Vec::new(), left: None, unsent: 0 }
     }
 
     /// Whether the card has refused `pin` before.
@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn a_refused_pin_is_known_again_until_the_counter_is_fuller() {
-        let mut refusals = Refusals::new();
+        let mut refusals = RefusedPins::new();
         refusals.add(&pin(b"1111"), Tries::Left(2));
         assert!(refusals.contains(&pin(b"1111")) && !refusals.contains(&pin(b"2222")));
         refusals.observe(Tries::Left(2));
@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn the_third_refusal_in_a_row_without_a_verify_tells_the_client_to_stop() {
-        let mut refusals = Refusals::new();
+        let mut refusals = RefusedPins::new();
         assert!(!refusals.count_unsent() && !refusals.count_unsent() && refusals.count_unsent());
         refusals.add(&pin(b"1111"), Tries::Left(2));
         assert!(!refusals.count_unsent(), "a VERIFY came between");

@@ -7,7 +7,7 @@ use cryptoki_sys::*;
 use std::ffi::c_void;
 
 /// One row for each function: its name and the parameters after the session.
-macro_rules! refused {
+macro_rules! unsupported {
     ($rv:ident: $($name:ident($($parameter:ty),*);)*) => {$(
         #[unsafe(no_mangle)]
         pub extern "C" fn $name(session: CK_SESSION_HANDLE, $(_: $parameter),*) -> CK_RV {
@@ -23,19 +23,19 @@ type Parameter = *mut c_void;
 type Ulong = CK_ULONG;
 
 // §5.20 Parallel function management functions, a legacy
-refused! { FUNCTION_NOT_PARALLEL:
+unsupported! { FUNCTION_NOT_PARALLEL:
     C_GetFunctionStatus();
     C_CancelFunction();
 }
 
 // §5.19 Random number generation functions: the token's flags claim no generator
-refused! { RANDOM_NO_RNG:
+unsupported! { RANDOM_NO_RNG:
     C_SeedRandom(Bytes, Ulong);
     C_GenerateRandom(Bytes, Ulong);
 }
 
 // §5.6.6–5.6.7, §5.8–5.12, §5.13.5–5.14, §5.15.5–5.18
-refused! { FUNCTION_NOT_SUPPORTED:
+unsupported! { FUNCTION_NOT_SUPPORTED:
     C_GetOperationState(Bytes, Length);
     C_SetOperationState(Bytes, Ulong, Object, Object);
     C_EncryptInit(*mut CK_MECHANISM, Object);
