@@ -32,6 +32,12 @@
 //! * Unsafe code is in [`sys`] (system calls) and at the C edge, `pkcs11/ffi` (pointers) and `pkcs11/entry` (the extern
 //!   functions and symbols), and denied elsewhere. Private RSA keys exist in `emulator` alone.
 //!
+//! # Sources
+//!
+//! "§5.6.4" alone is PKCS#11 3.0. `card.md` is what is known of the card, and how surely, `design.md` and `clients.md` are
+//! what was decided and for which programs, `words.md` is what may be said: the project's specification, which is kept
+//! beside this repository. A fact taken from it names its section.
+//!
 //! # Words used everywhere
 //!
 //! A *reader* is two *slots*, because the applet has two secrets and a PKCS#11 token has one: authentication (even ids) and

@@ -192,7 +192,12 @@ impl Module {
             Err(error) => return Err(self.card_failure(present, &error)),
         };
         let certificate = der.and_then(|der| match Certificate::parse(&der) {
-            Ok(certificate) => Some(Arc::new(certificate)),
+            Ok(certificate) => {
+                if let Err(error) = certificate.rsa_key() {
+                    log::warn!("a certificate on the card has no key that can be used: {error}");
+                }
+                Some(Arc::new(certificate))
+            }
             Err(error) => {
                 log::warn!("a certificate on the card cannot be used: {error}");
                 None
