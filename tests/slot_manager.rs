@@ -6,10 +6,10 @@
 mod common;
 
 use common::cards::{PIN, card, card_as};
-use common::client::{Client, built};
+use common::client::{AUTH, Client, SIGN};
 use common::pcscd::{READERS, with_pcscd};
 use common::rival::{Asked, Rival};
-use common::{Scratch, tool};
+use common::{Scratch, built, tool};
 use cryptoki_sys::*;
 use jpki_pkcs11::emulator::image::Kind;
 use pcsc::{Disposition, ShareMode};
@@ -19,9 +19,6 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
-
-const AUTH: CK_SLOT_ID = 0;
-const SIGN: CK_SLOT_ID = 1;
 
 /// Asserts that a session is over, for every kind of call.
 fn assert_over(client: Client, session: CK_SESSION_HANDLE) {

@@ -7,21 +7,15 @@ mod common;
 
 use common::Scratch;
 use common::cards::{PASSWORD, PIN, card};
-use common::client::Client;
+use common::client::{AUTH, Client, SIGN};
 use common::pcscd::with_pcscd;
 use common::rival::{self, Asked, ISD, JPKI};
-use cryptoki_sys::*;
+use cryptoki_sys::CK_SESSION_HANDLE;
 use jpki_pkcs11::emulator::image::Kind;
 
-const AUTH: CK_SLOT_ID = 0;
-const SIGN: CK_SLOT_ID = 1;
-
-/// Commands that a signature takes whose session and key are there.
+/// How many commands a signature takes whose session and key are there.
 fn cost(client: Client, session: CK_SESSION_HANDLE, asked: &Asked) -> usize {
-    let key = client.key(session).unwrap();
-    let (signed, commands) = asked.by(|| client.sign_with(session, key, b"x"));
-    assert_eq!(signed.unwrap().len(), 256);
-    commands.len()
+    asked.for_a_signature(client, session).len()
 }
 
 #[test]

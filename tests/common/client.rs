@@ -3,16 +3,21 @@
 
 #![allow(unsafe_code)]
 
-use super::{Scratch, run, target_dir, tool};
+use super::{Scratch, built, run, tool};
 use cryptoki_sys::*;
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::ptr::null_mut;
 use std::sync::OnceLock;
 
 /// What a function of the module answers.
 pub type Result<T> = std::result::Result<T, CK_RV>;
+
+/// The slots of the first reader, and one of the second.
+pub const AUTH: CK_SLOT_ID = 0;
+pub const SIGN: CK_SLOT_ID = 1;
+pub const OTHER_AUTH: CK_SLOT_ID = 2;
 
 /// A PKCS#11 client. Copies are the same client, for any thread.
 #[derive(Clone, Copy)]
@@ -189,12 +194,6 @@ impl Client {
         call!(self, C_WaitForSlotEvent(CKF_DONT_BLOCK, &mut slot, null_mut()))?;
         Ok(slot)
     }
-}
-
-/// The module as built for these tests.
-pub fn built() -> PathBuf {
-    // Not the one beside the programs, which `cargo build` alone renews.
-    target_dir().join("deps/libjpki_pkcs11.so")
 }
 
 /// A client program of `tests/clients`, compiled, ready to be given arguments after the module's path.

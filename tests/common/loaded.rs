@@ -2,6 +2,9 @@
 
 #![allow(dead_code, reason = "every test program uses its own part")]
 
+#[path = "built.rs"]
+mod built;
+
 use cryptoki_sys::*;
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 use std::ffi::c_int;
@@ -32,13 +35,10 @@ pub fn load_with(flags: c_int) -> Loaded {
 /// With an ending of its file's name, which says what it shows.
 pub fn load_as(ending: &str, flags: c_int) -> Loaded {
     static COPIES: AtomicU32 = AtomicU32::new(0);
-    let own = std::env::current_exe().unwrap();
-    let built =
-        own.with_file_name(format!("{}jpki_pkcs11{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX));
     let number = COPIES.fetch_add(1, Ordering::Relaxed);
     let copy =
         PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("entry-{}-{number}{ending}.so", std::process::id()));
-    std::fs::copy(built, &copy).unwrap();
+    std::fs::copy(built::built(), &copy).unwrap();
     // SAFETY: the library's initialisers are Rust's own, and the file is no longer written to.
     let library = unsafe { Library::open(Some(&copy), flags) }.unwrap();
     std::fs::remove_file(copy).unwrap();

@@ -4,8 +4,11 @@
 #![allow(clippy::print_stderr, reason = "what a test leaves behind is said where its failure is said")]
 #![allow(clippy::print_stdout, reason = "what a test measured is worth reading")]
 
+mod built;
 pub mod cards;
 pub mod client;
+pub mod conversation;
+pub mod make;
 pub mod openssl;
 pub mod pcscd;
 pub mod rival;
@@ -20,6 +23,8 @@ use tempfile::TempDir;
 
 /// The path of an installed tool.
 ///
+pub use built::built;
+
 /// # Panics
 /// With the name of the Debian package, where the tool is missing: a test that does not run is not a test that passed.
 pub fn tool(name: &str, package: &str) -> PathBuf {
@@ -135,7 +140,7 @@ pub fn jpki() -> Command {
     Command::new(env!("CARGO_BIN_EXE_jpki"))
 }
 
-/// The module as built, under its three names in `scratch`: what a token of it shows depends on the name.
+/// The module as built, under its four names in `scratch`: what it shows depends on the name.
 pub struct Modules {
     pub both: PathBuf,
     pub auth: PathBuf,
@@ -144,8 +149,7 @@ pub struct Modules {
 
 impl Modules {
     pub fn in_dir(scratch: &Scratch) -> Modules {
-        // Not the one beside the programs, which `cargo build` alone renews.
-        let built = target_dir().join("deps/libjpki_pkcs11.so");
+        let built = built();
         let copy = |name: &str| {
             let path = scratch.path().join(name);
             fs::copy(&built, &path).unwrap_or_else(|error| panic!("{}: {error}", built.display()));
@@ -158,3 +162,5 @@ impl Modules {
         }
     }
 }
+    pub ssh: PathBuf,
+            ssh: copy("libjpki_pkcs11-ssh.so"),

@@ -1,6 +1,8 @@
 //! Another program that uses the same card through PC/SC, and what a card was asked.
 
+use super::client::Client;
 use super::pcscd::READERS;
+use cryptoki_sys::CK_SESSION_HANDLE;
 use pcsc::{Card, Context, Disposition, Protocols, Scope, ShareMode};
 use std::ffi::CString;
 use std::fs;
@@ -80,7 +82,16 @@ impl Asked {
         (done, self.commands().split_off(before))
     }
 
-    fn commands(&self) -> Vec<String> {
+    /// The commands that a good signature takes whose session and key are there.
+    pub fn for_a_signature(&self, client: Client, session: CK_SESSION_HANDLE) -> Vec<String> {
+        let key = client.key(session).unwrap();
+        let (signed, commands) = self.by(|| client.sign_with(session, key, b"x"));
+        assert_eq!(signed.map(|signature| signature.len()), Ok(256));
+        commands
+    }
+
+    /// All that it was asked.
+    pub fn commands(&self) -> Vec<String> {
         let log = fs::read_to_string(&self.0).expect("the card writes a log");
         log.lines().filter_map(|line| line.strip_prefix("> ")).map(str::to_owned).collect()
     }

@@ -1,14 +1,13 @@
 //! What a program's tests stand on: the module as installed, a card in a reader, and what the card was asked.
 
 use crate::common::cards::card;
-use crate::common::client::built;
+use crate::common::make::{make, variable};
 use crate::common::pcscd::{Inserted, Pcscd, with_pcscd};
-use crate::common::{Scratch, opensc, run, target_dir, tool};
+use crate::common::{Scratch, opensc, run};
 use crate::cost::{self, Cost};
 use jpki_pkcs11::emulator::image::{Image, Kind, SecretName};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 /// A test's scratch directory, its pcscd, and an installation in it.
 pub struct Ground<'a> {
@@ -34,16 +33,8 @@ pub struct Installed {
 impl Installed {
     fn in_dir(scratch: &Scratch) -> Installed {
         let prefix = scratch.path().join("usr");
-        let variable = |name: &str, path: &Path| format!("{name}={}", path.display());
-        run(Command::new(tool("make", "make"))
-            .args(["--silent", "--directory", env!("CARGO_MANIFEST_DIR"), "install"])
-            .args([
-                variable("PREFIX", &prefix),
-                variable("p11kitdir", &prefix.join("share/p11-kit/modules")),
-                variable("BUILT_MODULE", &built()),
-                variable("BUILT_PROGRAM", &target_dir().join("jpki")),
-            ])
-            .env_remove("MAKEFLAGS"))
+        run(make("install")
+            .args([variable("PREFIX", &prefix), variable("p11kitdir", &prefix.join("share/p11-kit/modules"))]))
         .ok();
         Installed { prefix }
     }

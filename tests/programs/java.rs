@@ -1,9 +1,9 @@
 //! Java 17's own provider SunPKCS11: keytool, jarsigner, and a program that gets a page over HTTPS.
 
 use crate::common::cards::{PASSWORD, PIN};
+use crate::common::conversation::Conversation;
 use crate::common::rival::{self, ISD};
 use crate::common::{Ran, opensc, run};
-use crate::conversation::Conversation;
 use crate::ground::{Ground, with_ground};
 use crate::program::program;
 use crate::tls::{Server, Version, admitted_by};

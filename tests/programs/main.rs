@@ -7,7 +7,6 @@
 mod chromium;
 #[path = "../common/mod.rs"]
 mod common;
-mod conversation;
 mod cost;
 mod cryptoki;
 mod database;

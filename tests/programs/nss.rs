@@ -1,9 +1,9 @@
 //! NSS's tools, and a program of its library: what Firefox, Thunderbird, Chromium and LibreOffice are made with.
 
 use crate::common::cards::{PASSWORD, PIN};
+use crate::common::conversation::Conversation;
 use crate::common::rival::{self, ISD};
 use crate::common::{Ran, Scratch, eventually, opensc, run, tool};
-use crate::conversation::Conversation;
 use crate::ground::{Ground, with_ground};
 use crate::program::program;
 use crate::tls::{Server, Version, admitted_by};
