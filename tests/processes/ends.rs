@@ -1,10 +1,10 @@
 //! Forks, and ends in the middle of calls.
 
-use crate::common::cards::{PIN, card, card_as};
+use crate::common::cards::{PIN, card_as};
 use crate::common::client::{self, AUTH, Client, OTHER_AUTH};
 use crate::common::pcscd::{Inserted, Pcscd, with_pcscd};
-use crate::common::rival::Rival;
-use crate::common::{Ran, Scratch, run};
+use crate::common::rival::{Asked, Rival};
+use crate::common::{Ran, Scratch, eventually, run};
 use cryptoki_sys::*;
 use jpki_pkcs11::emulator::image::Kind;
 use pcsc::{Disposition, ShareMode};
@@ -98,16 +98,19 @@ fn c_finalize_outwaits_a_card_that_never_answers_and_logs_the_other_out() {
     with_pcscd("ends::c_finalize_outwaits_a_card_that_never_answers_and_logs_the_other_out", |pcscd| {
         pcscd.configure_module("lock_timeout = 1\n");
         let scratches = [Scratch::new(), Scratch::new()];
+        let file = card_as(&scratches[0], Kind::MyNumber, |order| order.switches.signature_ms = 1_000);
         let other = card_as(&scratches[1], Kind::MyNumber, |order| order.serial = Some("9900000000000042".into()));
-        let hung = pcscd.insert(&card(&scratches[0], Kind::MyNumber));
+        let hung = pcscd.insert(&file);
         let _other = pcscd.insert_into(1, &other);
         let client = Client::start();
         let session = client.logged_in(AUTH, PIN).unwrap();
         client.logged_in(OTHER_AUTH, PIN).unwrap();
         client.sign(session, b"x").unwrap();
-        hung.signal("-STOP");
+        let asked = Asked::of(&file);
+        let before = asked.commands().len();
         let signing = thread::spawn(move || client.sign(session, b"x"));
-        thread::sleep(Duration::from_millis(300));
+        eventually("the card is asked for a signature", || (asked.commands().len() > before).then_some(()));
+        hung.signal("-STOP");
         let start = Instant::now();
         client.finalize().unwrap();
         let time = start.elapsed();
@@ -118,6 +121,6 @@ fn c_finalize_outwaits_a_card_that_never_answers_and_logs_the_other_out() {
         assert_eq!(rival.sign(), 0x6982, "the card that answers is logged out");
         rival.leave(Disposition::LeaveCard);
         hung.signal("-CONT");
-        signing.join().unwrap().ok();
+        assert_eq!(signing.join().unwrap().map(|signature| signature.len()), Ok(256), "it had been asked for before");
     });
 }

@@ -47,13 +47,14 @@ fn whatever_another_program_does_to_the_card_the_next_signature_is_right() {
         Rival::connect(0, ShareMode::Shared).leave(Disposition::UnpowerCard);
         signs(client, session, &asked, 8);
         let mut rival = Rival::connect(0, ShareMode::Shared);
-        rival.holding(|| {
+        let signing = rival.holding(|| {
             let signing = thread::spawn(move || client.sign(session, b"x").map(|signature| signature.len()));
             thread::sleep(Duration::from_millis(700));
             assert!(!signing.is_finished());
             signing
         });
-        signs(client, session, &asked, 2);
+        assert_eq!(signing.join().unwrap(), Ok(256), "when the rival has let go");
+        signs(client, session, &asked, 1);
         rival.leave(Disposition::LeaveCard);
         assert_eq!(client.state(session), Ok(CKS_RW_USER_FUNCTIONS));
         // No try was lost in all this: the counter is full.
