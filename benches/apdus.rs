@@ -9,7 +9,7 @@ mod common;
 
 use common::cards::{PASSWORD, PIN, card_as};
 use common::pcscd::{Pcscd, Service};
-use common::{Scratch, opensc, run};
+use common::{Scratch, built, configured, opensc, run};
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
 use cryptoki::mechanism::Mechanism;
 use cryptoki::object::{Attribute, AttributeType, ObjectClass, ObjectHandle};
@@ -17,7 +17,7 @@ use cryptoki::session::{Session, UserType};
 use cryptoki::slot::Slot;
 use cryptoki::types::AuthPin;
 use jpki_pkcs11::emulator::image::Kind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 use std::{env, fs};
@@ -133,11 +133,6 @@ fn client(scenario: &str, module: &Path, log: &Path) {
     row(before, size);
 }
 
-/// The module, where cargo puts it for a bench: beside this program.
-fn built() -> PathBuf {
-    env::current_exe().expect("this process has a program").with_file_name("libjpki_pkcs11.so")
-}
-
 fn loaded(module: &Path) -> Pkcs11 {
     let pkcs11 = Pkcs11::new(module).expect("the module can be loaded");
     pkcs11.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)).expect("it can be initialised");
@@ -164,12 +159,11 @@ fn sign(session: &Session, key: ObjectHandle, secret: &str) {
 fn time() {
     let scratch = Scratch::new();
     let file = card_as(&scratch, Kind::MyNumber, |_| {});
-    let configuration =
-        scratch.file("config.toml", format!("practice = [{:?}]\nlog_level = \"trace\"\n", file.display()));
+    let configuration = scratch.configuration(&format!("practice = [{:?}]\nlog_level = \"trace\"\n", file.display()));
     let log = scratch.path().join("log");
     let mut client = Command::new(env::current_exe().expect("this process has a program"));
     client.args(["--time".as_ref(), built().as_os_str(), log.as_os_str()]);
-    print!("{}", run(client.env("JPKI_PKCS11_CONF", configuration).env("JPKI_PKCS11_LOG", &log)).ok());
+    print!("{}", run(configured(&mut client, &configuration).env("JPKI_PKCS11_LOG", &log)).ok());
 }
 
 /// Signs, and takes from the whole time what the module's log says the card took.

@@ -4,7 +4,7 @@
 mod common;
 
 use common::cards::{PIN, card};
-use common::{Modules, Scratch, run, tool};
+use common::{Modules, Scratch, configured, run, tool};
 use jpki_pkcs11::emulator::image::Kind;
 use jpki_pkcs11::emulator::store::Store;
 use jpki_pkcs11::emulator::switches::Schemes;
@@ -143,8 +143,7 @@ impl Home {
             fs::create_dir(scratch.path().join(directory)).unwrap();
         }
         let home = Home { scratch, card, modules };
-        let text = format!("practice = ['{}']\n", home.card.display());
-        fs::set_permissions(home.scratch.file("config.toml", text), Permissions::from_mode(0o644)).unwrap();
+        home.scratch.configuration(&format!("practice = ['{}']\n", home.card.display()));
         home
     }
 
@@ -162,7 +161,8 @@ impl Home {
         // One that is there would be appended to.
         let _ = fs::remove_file(&log);
         let data = self.scratch.file("data", "a document");
-        run(Command::new(tool("pkcs11-tool", "opensc"))
+        let mut pkcs11_tool = Command::new(tool("pkcs11-tool", "opensc"));
+        run(configured(&mut pkcs11_tool, &self.scratch.path().join("config.toml"))
             .arg("--module")
             .arg(&self.modules.auth)
             .args([
@@ -179,7 +179,6 @@ impl Home {
             .arg(data)
             .arg("--output-file")
             .arg(self.scratch.path().join("signature"))
-            .env("JPKI_PKCS11_CONF", self.scratch.path().join("config.toml"))
             .env("JPKI_PKCS11_LOG", &log)
             .env("XDG_STATE_HOME", self.scratch.path().join("state"))
             .env("XDG_RUNTIME_DIR", self.scratch.path().join("run")))

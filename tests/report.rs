@@ -5,24 +5,22 @@ mod common;
 use common::cards::{PASSWORD, PIN, card_as};
 use common::pcscd::with_pcscd;
 use common::rival::Asked;
-use common::{Scratch, jpki, run};
+use common::{Scratch, configured, jpki, run};
 use jpki_pkcs11::cert::Certificate;
 use jpki_pkcs11::emulator::image::{Image, Kind, Pair};
 use jpki_pkcs11::emulator::issue::{Choice, Order};
 use jpki_pkcs11::emulator::report::CardReport;
 use jpki_pkcs11::emulator::seed::Seed;
 use jpki_pkcs11::emulator::switches::Switches;
-use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 
 /// The program with the card of `file` in its embedded reader.
 fn with_card(scratch: &Scratch, file: &Path) -> Command {
-    let config = scratch.file("config.toml", format!("practice = [{:?}]", file.to_str().unwrap()));
-    fs::set_permissions(&config, Permissions::from_mode(0o600)).unwrap();
+    let config = scratch.configuration(&format!("practice = [{:?}]", file.to_str().unwrap()));
     let mut jpki = jpki();
-    jpki.env("JPKI_PKCS11_CONF", config).env("HOME", scratch.path());
+    configured(&mut jpki, &config).env("HOME", scratch.path());
     jpki
 }
 

@@ -4,7 +4,7 @@
 mod common;
 
 use common::cards::{PASSWORD, PIN, card};
-use common::{Modules, Scratch, run, tool};
+use common::{Modules, Scratch, configured, run, tool};
 use jpki_pkcs11::emulator::image::Kind;
 use std::path::Path;
 use std::process::Command;
@@ -18,15 +18,14 @@ fn memcheck(scratch: &Scratch, report: &Path, kinds: &str, program: &Path) -> Co
     let configuration = scratch.path().join("config.toml");
     if !configuration.exists() {
         card(scratch, Kind::MyNumber);
-        scratch.file("config.toml", "practice = [\"mynumber.card\"]\n");
+        scratch.configuration("practice = [\"mynumber.card\"]\n");
     }
     let mut command = Command::new(tool("valgrind", "valgrind"));
-    command
+    configured(&mut command, &configuration)
         .args(["--leak-check=full", "--num-callers=40"])
         .arg(format!("--show-leak-kinds={kinds}"))
         .arg(format!("--log-file={}", report.display()))
         .arg(program)
-        .env("JPKI_PKCS11_CONF", configuration)
         .env("HOME", scratch.path())
         .env_remove("XDG_RUNTIME_DIR")
         .env_remove("XDG_STATE_HOME");

@@ -2,15 +2,14 @@
 
 use crate::common::cards::{PASSWORD, card};
 use crate::common::pcscd::with_pcscd;
-use crate::common::{Modules, Scratch, jpki, run, tool};
+use crate::common::{Modules, Scratch, configured, jpki, run, tool};
 use der::asn1::{Any, Utf8StringRef};
 use der::{DecodePem, EncodePem, Tag};
 use jpki_pkcs11::emulator::image::{Image, Kind};
 use jpki_pkcs11::emulator::store::Store;
-use std::fs::{self, Permissions};
+use std::fs;
 use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use x509_cert::Certificate;
 
@@ -69,25 +68,19 @@ fn forge(file: &Path) {
         .unwrap();
 }
 
-fn configured(scratch: &Scratch, card: &Path) -> PathBuf {
-    let log = scratch.path().join("log");
-    let text = format!("practice = ['{}']\nlog = '{}'\nlog_level = 'trace'\n", card.display(), log.display());
-    let config = scratch.file("config.toml", text);
-    fs::set_permissions(&config, Permissions::from_mode(0o644)).unwrap();
-    config
-}
-
 #[test]
 fn hostile_names_in_certificates_are_shown_harmlessly() {
     let scratch = Scratch::new();
     let file = card(&scratch, Kind::MyNumber);
     forge(&file);
-    let config = configured(&scratch, &file);
+    let log = scratch.path().join("log");
+    let text = format!("practice = ['{}']\nlog = '{}'\nlog_level = 'trace'\n", file.display(), log.display());
+    let config = scratch.configuration(&text);
     for arguments in
         [&["status"][..], &["status", "--unmask"], &["status", "--json"], &["status", "--json", "--unmask"]]
     {
         let mut status = jpki();
-        status.args(arguments).args(["--sign", "--stdin"]).env("JPKI_PKCS11_CONF", &config);
+        configured(&mut status, &config).args(arguments).args(["--sign", "--stdin"]);
         let (stdout, stderr) = answered(&mut status, PASSWORD);
         assert!(stdout.contains('\u{fffd}') || !arguments.contains(&"--unmask"), "nothing hostile was met: {stdout}");
         assert_harmless(&arguments.join(" "), &stdout);
@@ -97,13 +90,12 @@ fn hostile_names_in_certificates_are_shown_harmlessly() {
             assert_eq!(parsed["readers"].as_array().unwrap().len(), 1);
         }
     }
-    let listed = run(Command::new(tool("pkcs11-tool", "opensc"))
-        .arg("--module")
-        .arg(Modules::in_dir(&scratch).sign)
-        .args(["--login", "--pin", PASSWORD, "--list-objects"])
-        .env("JPKI_PKCS11_CONF", &config));
+    let mut pkcs11_tool = Command::new(tool("pkcs11-tool", "opensc"));
+    pkcs11_tool.arg("--module").arg(Modules::in_dir(&scratch).sign);
+    pkcs11_tool.args(["--login", "--pin", PASSWORD, "--list-objects"]);
+    let listed = run(configured(&mut pkcs11_tool, &config));
     assert!(listed.ok().contains("Digital Signature Certificate"));
-    assert_harmless("log", &fs::read_to_string(scratch.path().join("log")).unwrap());
+    assert_harmless("log", &fs::read_to_string(log).unwrap());
 }
 
 /// What the card says of itself: EF 0006, through a real pcscd.

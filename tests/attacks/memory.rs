@@ -3,12 +3,11 @@
 use crate::client;
 use crate::common::cards::{PASSWORD, PIN, card, card_as};
 use crate::common::pcscd::with_pcscd;
-use crate::common::{Modules, Scratch, run, tool};
+use crate::common::{Modules, Scratch, configured, jpki, run, tool};
 use jpki_pkcs11::emulator::image::Kind;
 use jpki_pkcs11::emulator::issue::Choice;
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -47,13 +46,13 @@ fn no_secret_is_in_the_log_or_in_what_programs_show_of_an_error() {
     let mut said = String::new();
     for level in ["error", "warn", "info", "debug", "trace"] {
         let log = scratch.path().join(format!("{level}.log"));
-        let config = configuration(&scratch, &file, level);
+        let config = scratch.configuration(&format!("practice = ['{}']\nlog_level = '{level}'\n", file.display()));
         let mut tool = |module: &Path, arguments: &[&str]| {
-            let ran = run(Command::new(tool("pkcs11-tool", "opensc"))
+            let mut pkcs11_tool = Command::new(tool("pkcs11-tool", "opensc"));
+            let ran = run(configured(&mut pkcs11_tool, &config)
                 .arg("--module")
                 .arg(module)
                 .args(arguments)
-                .env("JPKI_PKCS11_CONF", &config)
                 .env("JPKI_PKCS11_LOG", &log));
             said += &(ran.stdout + &ran.stderr);
         };
@@ -83,9 +82,8 @@ fn no_secret_is_in_the_log_or_in_what_programs_show_of_an_error() {
 
 /// What the program says when it is given these secrets.
 fn change(config: &Path, log: &Path, secrets: &[&str]) -> String {
-    let mut running = crate::common::jpki()
+    let mut running = configured(&mut jpki(), config)
         .args(["pin", "change", "auth", "--stdin"])
-        .env("JPKI_PKCS11_CONF", config)
         .env("JPKI_PKCS11_LOG", log)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -97,11 +95,4 @@ fn change(config: &Path, log: &Path, secrets: &[&str]) -> String {
     let output = running.wait_with_output().unwrap();
     assert!(!output.status.success());
     String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap()
-}
-
-fn configuration(scratch: &Scratch, card: &Path, level: &str) -> std::path::PathBuf {
-    let config =
-        scratch.file(&format!("{level}.toml"), format!("practice = ['{}']\nlog_level = '{level}'\n", card.display()));
-    fs::set_permissions(&config, fs::Permissions::from_mode(0o644)).unwrap();
-    config
 }

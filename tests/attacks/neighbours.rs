@@ -2,8 +2,8 @@
 
 use crate::client;
 use crate::common::cards::{PIN, card};
-use crate::common::pcscd::with_pcscd;
-use crate::common::{Modules, Scratch, run, tool};
+use crate::common::pcscd::{is_root, with_pcscd};
+use crate::common::{Modules, Scratch, configured, run, tool};
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
 use cryptoki::mechanism::Mechanism;
 use cryptoki::object::{Attribute, ObjectClass};
@@ -11,8 +11,7 @@ use cryptoki::session::{Session, UserType};
 use cryptoki::slot::Slot;
 use cryptoki::types::AuthPin;
 use jpki_pkcs11::emulator::image::Kind;
-use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -73,19 +72,19 @@ fn the_module_loaded_twice_is_one_module() {
     let scratch = Scratch::new();
     let (client, module) = (client::compile(&scratch), Modules::in_dir(&scratch).both);
     let card = card(&scratch, Kind::MyNumber);
-    let config = scratch.file("config.toml", format!("practice = ['{}']\n", card.display()));
-    fs::set_permissions(&config, Permissions::from_mode(0o644)).unwrap();
+    let config = scratch.configuration(&format!("practice = ['{}']\n", card.display()));
     fs::create_dir(scratch.path().join("modules")).unwrap();
     scratch.file("modules/jpki.module", format!("module: {}\n", module.display()));
     // p11-kit reads its configuration where the system has it, so the system has ours.
     let script = "mount --bind \"$1\" /usr/share/p11-kit/modules && shift && exec \"$@\"";
-    let seen = run(Command::new(tool("unshare", "util-linux"))
+    let mut unshare = Command::new(tool("unshare", "util-linux"));
+    let seen = run(configured(&mut unshare, &config)
+        .args((!is_root()).then_some("--map-root-user"))
         .args(["--mount", "sh", "-c", script, "sh"])
         .arg(scratch.path().join("modules"))
         .arg(client)
         .arg("twice")
         .args([&module, &proxy])
-        .env("JPKI_PKCS11_CONF", config)
         .env("XDG_CONFIG_HOME", scratch.path()))
     .ok();
     let expected = "direct initialize 0\n\

@@ -15,16 +15,18 @@ pub mod rival;
 pub mod running;
 pub mod terminal;
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 use tempfile::TempDir;
 
-/// The path of an installed tool.
-///
 pub use built::built;
 
+/// The path of an installed tool.
+///
 /// # Panics
 /// With the name of the Debian package, where the tool is missing: a test that does not run is not a test that passed.
 pub fn tool(name: &str, package: &str) -> PathBuf {
@@ -127,6 +129,26 @@ impl Scratch {
         fs::write(&path, content).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         path
     }
+
+    /// The module's configuration: see [`configured`] for who is to read it.
+    pub fn configuration(&self, text: &str) -> PathBuf {
+        let path = self.path().join("config.toml");
+        write_private(&path, text);
+        path
+    }
+}
+
+/// Writes a file that the module takes, whatever the umask: it ignores what others may write.
+pub fn write_private(path: &Path, text: &str) {
+    fs::write(path, text)
+        .and_then(|()| fs::set_permissions(path, Permissions::from_mode(0o600)))
+        .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+}
+
+/// The command, in which the module has this configuration and no PC/SC service: should it ignore the file for any
+/// reason, it finds no reader instead of the real card of whoever runs the tests.
+pub fn configured<'c>(command: &'c mut Command, configuration: &Path) -> &'c mut Command {
+    command.env("JPKI_PKCS11_CONF", configuration).env("PCSCLITE_CSOCK_NAME", "/nonexistent")
 }
 
 /// Where cargo puts what it builds for these tests.
@@ -145,6 +167,7 @@ pub struct Modules {
     pub both: PathBuf,
     pub auth: PathBuf,
     pub sign: PathBuf,
+    pub ssh: PathBuf,
 }
 
 impl Modules {
@@ -159,8 +182,7 @@ impl Modules {
             both: copy("libjpki_pkcs11.so"),
             auth: copy("libjpki_pkcs11-auth.so"),
             sign: copy("libjpki_pkcs11-sign.so"),
+            ssh: copy("libjpki_pkcs11-ssh.so"),
         }
     }
 }
-    pub ssh: PathBuf,
-            ssh: copy("libjpki_pkcs11-ssh.so"),

@@ -4,7 +4,7 @@
 //! libpcsclite reads the name of its socket once in a process, so a test's body runs in a process of its own, with the
 //! name in its environment ([`with_pcscd`]).
 
-use super::{Scratch, eventually, run, target_dir, tool};
+use super::{Scratch, eventually, run, target_dir, tool, write_private};
 use jpki_pkcs11::emulator::vpcd::DEFAULT_PORT;
 use std::fs::DirBuilder;
 use std::io::{BufRead, BufReader};
@@ -169,7 +169,7 @@ impl Pcscd {
         let directory = self.directory.join("home/jpki-pkcs11");
         // Private, since state and logins have the same place here.
         DirBuilder::new().recursive(true).mode(0o700).create(&directory).expect("the scratch directory is ours");
-        fs::write(directory.join("config.toml"), text).expect("the scratch directory is ours");
+        write_private(&directory.join("config.toml"), text);
     }
 
     /// Puts the practice card of `file` into the first reader, as a person does.
