@@ -3,11 +3,13 @@
 
 mod common;
 
-use common::eventually;
-use common::pcscd::{READER, READERS, with_pcscd};
+use common::pcscd::{READER, READERS, Service, with_pcscd};
 use common::rival::Rival;
+use common::{eventually, run};
 use jpki_pkcs11::transport::pcsc::PcscReaders;
 use jpki_pkcs11::transport::{Continuity, Disposition, Error, Link, Readers, Transaction};
+use std::env;
+use std::process::Command;
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -339,4 +341,25 @@ fn two_cards_are_used_at_once() {
         assert!(time < Duration::from_millis(200) && !busy.is_finished(), "behind another reader: {time:?}");
         assert!(busy.join().unwrap().is_ok());
     });
+}
+
+#[test]
+fn programs_under_test_see_nothing_of_the_environment_of_whoever_runs_the_tests() {
+    const NAME: &str = "programs_under_test_see_nothing_of_the_environment_of_whoever_runs_the_tests";
+    const THEIRS: [(&str, &str); 4] = [
+        ("GIT_DIR", "/nonexistent"),
+        ("https_proxy", "http://a.invalid"),
+        ("DESTDIR", "/theirs"),
+        ("LANG", "ja_JP.UTF-8"),
+    ];
+    if THEIRS.iter().all(|(name, value)| env::var_os(name).is_some_and(|found| found == *value)) {
+        print!("{}", run(&mut Service::start().client("env")).ok());
+        return;
+    }
+    let own = env::current_exe().unwrap();
+    let seen = run(Command::new(own).args(["--exact", NAME, "--nocapture"]).envs(THEIRS)).ok();
+    assert!(seen.contains("PCSCLITE_CSOCK_NAME=") && seen.contains("PATH="), "{seen}");
+    for (name, _) in THEIRS {
+        assert!(!seen.lines().any(|line| line.starts_with(&format!("{name}="))), "{seen}");
+    }
 }

@@ -125,12 +125,14 @@ impl Service {
             .env(GROUND, format!("{} {}", self.inside, self.scratch.path().display()))
             .env("PCSCLITE_CSOCK_NAME", self.scratch.path().join("run/pcscd.comm"))
             // A user of its own, too: no configuration, state or login of whoever runs the tests.
-            .env_remove("JPKI_PKCS11_CONF")
-            .env_remove("JPKI_PKCS11_LOG")
             .envs(
                 ["HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR"]
+            .env_clear()
+            .envs(env::vars_os().filter(|(name, _)| name.to_str().is_some_and(is_for_programs)))
                     .map(|name| (name, home(&self.scratch))),
             );
+            // Servers of tests are on this machine, whatever a program's own configuration says of proxies.
+            .env("no_proxy", "*")
         client
     }
 }
@@ -142,6 +144,14 @@ impl Drop for Service {
         if let Err(error) = self.namespaces.wait() {
             eprintln!("a private pcscd may stay behind: {error}");
         }
+/// Whether a variable of whoever runs the tests is to reach the programs under test: it says where programs, libraries and
+/// room for temporary files are, or what Rust's programs do. Of the others, GIT_DIR would have git write into a
+/// developer's repository, https_proxy would send what is for this machine elsewhere, LANG would change the answers.
+fn is_for_programs(name: &str) -> bool {
+    ["PATH", "LD_LIBRARY_PATH", "TMPDIR", "CI"].contains(&name)
+        || ["CARGO", "RUST", "LLVM_PROFILE"].iter().any(|start| name.starts_with(start))
+}
+
     }
 }
 
