@@ -9,8 +9,9 @@
  *          finalize-first   calls C_Finalize before C_Initialize, as pkcs11-provider does
  *          initialize       calls C_Initialize at once
  *
- * Every child that uses the module gets its own session, logs in, signs and finalises. It has twenty seconds,
- * more than `lock_timeout`; a deadlock ends it with SIGALRM. Afterwards the parent is still logged in, without having been asked for a PIN again. */
+ * Every child that uses the module gets its own session, logs in, signs and finalises. It has twenty seconds, more than
+ * `lock_timeout`, and the parent four minutes; a deadlock ends either with SIGALRM. Afterwards the parent is still logged
+ * in, without having been asked for a PIN again. */
 #include "cryptoki.h"
 #include <sys/wait.h>
 
@@ -63,6 +64,7 @@ static void be_child(const char *child, int inherits) {
 
 int main(int argc, char **argv) {
     if (argc != 6) die("usage: fork MODULE PIN WHEN CHILD CHILDREN");
+    alarm(240);
     const char *when = argv[3];
     int before = strcmp(when, "before") == 0;
     pthread_t threads[4];

@@ -4,7 +4,9 @@
  * HOW      exit      returns from main
  *          dlclose   unloads the module, then returns from main
  *          finalize  C_Finalize, then dlclose; every call has come back by then, with an answer
- *          kill      ends itself with SIGKILL */
+ *          kill      ends itself with SIGKILL
+ *
+ * It has a minute; a deadlock ends it with SIGALRM. */
 #include "cryptoki.h"
 #include <signal.h>
 
@@ -37,6 +39,7 @@ static void *keep_waiting(void *nothing) {
 
 int main(int argc, char **argv) {
     if (argc != 4) die("usage: leave MODULE PIN HOW");
+    alarm(60);
     void *library = load(argv[1]);
     OK(C_Initialize(NULL));
     session = log_in(0, argv[2], &key);

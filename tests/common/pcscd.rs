@@ -54,9 +54,16 @@ pub fn with_pcscd(name: &str, body: impl FnOnce(&Pcscd)) {
     }
     let service = Service::start();
     let program = env::current_exe().expect("this process has a program");
-    let body = run(service.client(program).args(["--exact", name, "--nocapture"]));
+    // Ended after ten minutes, so that a deadlock is a failure; and with this process.
+    let body = run(service
+        .client(tool("setpriv", "util-linux"))
+        .args(["--pdeathsig", "TERM"])
+        .arg(tool("timeout", "coreutils"))
+        .args(["--kill-after=5", "600"])
+        .arg(program)
+        .args(["--exact", name, "--nocapture"]));
     let output = format!("{}{}", body.stdout, body.stderr);
-    assert!(body.success && output.contains("test result: ok. 1 passed"), "{output}");
+    assert!(body.success && output.contains("test result: ok. 1 passed"), "{name}, in ten minutes at most:\n{output}");
     // The figures it measured.
     print!("{}", body.stdout);
 }
@@ -122,19 +129,27 @@ impl Service {
     pub fn client(&self, program: impl AsRef<Path>) -> Command {
         let mut client = Command::new(program.as_ref());
         client
+            .env_clear()
+            .envs(env::vars_os().filter(|(name, _)| name.to_str().is_some_and(is_for_programs)))
             .env(GROUND, format!("{} {}", self.inside, self.scratch.path().display()))
             .env("PCSCLITE_CSOCK_NAME", self.scratch.path().join("run/pcscd.comm"))
+            // Servers of tests are on this machine, whatever a program's own configuration says of proxies.
+            .env("no_proxy", "*")
             // A user of its own, too: no configuration, state or login of whoever runs the tests.
             .envs(
                 ["HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR"]
-            .env_clear()
-            .envs(env::vars_os().filter(|(name, _)| name.to_str().is_some_and(is_for_programs)))
                     .map(|name| (name, home(&self.scratch))),
             );
-            // Servers of tests are on this machine, whatever a program's own configuration says of proxies.
-            .env("no_proxy", "*")
         client
     }
+}
+
+/// Whether a variable of whoever runs the tests is to reach the programs under test: it says where programs, libraries and
+/// room for temporary files are, or what Rust's programs do. Of the others, GIT_DIR would have git write into a
+/// developer's repository, https_proxy would send what is for this machine elsewhere, LANG would change the answers.
+fn is_for_programs(name: &str) -> bool {
+    ["PATH", "LD_LIBRARY_PATH", "TMPDIR", "CI"].contains(&name)
+        || ["CARGO", "RUST", "LLVM_PROFILE"].iter().any(|start| name.starts_with(start))
 }
 
 impl Drop for Service {
@@ -144,14 +159,6 @@ impl Drop for Service {
         if let Err(error) = self.namespaces.wait() {
             eprintln!("a private pcscd may stay behind: {error}");
         }
-/// Whether a variable of whoever runs the tests is to reach the programs under test: it says where programs, libraries and
-/// room for temporary files are, or what Rust's programs do. Of the others, GIT_DIR would have git write into a
-/// developer's repository, https_proxy would send what is for this machine elsewhere, LANG would change the answers.
-fn is_for_programs(name: &str) -> bool {
-    ["PATH", "LD_LIBRARY_PATH", "TMPDIR", "CI"].contains(&name)
-        || ["CARGO", "RUST", "LLVM_PROFILE"].iter().any(|start| name.starts_with(start))
-}
-
     }
 }
 
