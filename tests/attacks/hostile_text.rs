@@ -106,17 +106,34 @@ fn hostile_token_information_is_shown_harmlessly() {
         let file = card(&scratch, Kind::MyNumber);
         let mut information = [b' '; 162];
         information[..15].copy_from_slice(b"JPKIAPICCTOKEN2");
-        for (at, length) in [(15, 17), (32, 32), (64, 16), (80, 16), (96, 64)] {
-            let hostile = HOSTILE.as_bytes().iter().cycle();
-            information[at..at + length].iter_mut().zip(hostile).for_each(|(byte, hostile)| *byte = *hostile);
-        }
         information[160..].copy_from_slice(&[0x90, 0x00]);
-        let answer: String = information.iter().map(|byte| format!("{byte:02X}")).collect();
-        let _card = pcscd.insert_lying(0, &file, "TokenInfo", &answer);
-        for arguments in [&["status"][..], &["status", "--unmask"], &["status", "--json", "--unmask"]] {
-            let shown = run(jpki().args(arguments));
-            assert_harmless(&arguments.join(" "), &shown.stdout);
-            assert_harmless(&arguments.join(" "), &shown.stderr);
+        let mut shown_with_hostile = |fields: &[(usize, usize)]| {
+            for &(at, length) in fields {
+                let hostile = HOSTILE.as_bytes().iter().cycle();
+                information[at..at + length].iter_mut().zip(hostile).for_each(|(byte, hostile)| *byte = *hostile);
+            }
+            let answer: String = information.iter().map(|byte| format!("{byte:02X}")).collect();
+            let card = pcscd.insert_lying(0, &file, "TokenInfo", &answer);
+            let shown =
+                [&["status"][..], &["status", "--unmask"], &["status", "--json", "--unmask"]].map(|arguments| {
+                    let shown = run(jpki().args(arguments));
+                    assert_harmless(&arguments.join(" "), &shown.stdout);
+                    assert_harmless(&arguments.join(" "), &shown.stderr);
+                    shown.stdout
+                });
+            pcscd.remove(card);
+            shown
+        };
+        // The fields of a card that is one of ours by its label, then the label itself.
+        let [_, unmasked, json] = shown_with_hostile(&[(32, 32), (64, 16), (80, 16), (96, 64)]);
+        assert!(unmasked.contains("forg"), "the serial number was not met: {unmasked}");
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        for field in ["model", "serial"] {
+            let met = json["readers"][0][field].as_str().is_some_and(|text| text.contains("forg"));
+            assert!(met, "{field}: {json:#}");
+        }
+        for shown in shown_with_hostile(&[(15, 17)]) {
+            assert!(shown.contains("forg"), "the label was not met: {shown}");
         }
     });
 }
