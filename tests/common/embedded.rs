@@ -8,18 +8,21 @@ use jpki_pkcs11::emulator::issue::{Order, personalise};
 use jpki_pkcs11::emulator::seed::Seed;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
-use std::sync::Once;
+use std::sync::OnceLock;
+use tempfile::TempDir;
+
+/// Where the card is; it holds keys, and goes when the process ends by itself.
+static FOLDER: OnceLock<TempDir> = OnceLock::new();
 
 /// Puts it there, once in a process, before the first module starts. Nothing else of this user's is looked at.
 pub fn insert_card() {
-    static INSERTED: Once = Once::new();
-    INSERTED.call_once(|| {
-        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("embedded-{}", std::process::id()));
-        fs::create_dir_all(&folder).unwrap();
+    FOLDER.get_or_init(|| {
+        let folder = tempfile::Builder::new().prefix("jpki-").tempdir().unwrap();
+        // SAFETY: the function takes nothing and stays as long as the process.
+        assert_eq!(unsafe { libc::atexit(remove_folder) }, 0);
         let image = personalise(&Order::new(Kind::MyNumber, Seed::random().unwrap(), 1_700_000_000)).unwrap();
-        drop(PracticeCard::create(&folder.join("card"), &image).unwrap());
-        let configuration = folder.join("config.toml");
+        drop(PracticeCard::create(&folder.path().join("card"), &image).unwrap());
+        let configuration = folder.path().join("config.toml");
         fs::write(&configuration, "practice = ['card']\n").unwrap();
         fs::set_permissions(&configuration, Permissions::from_mode(0o600)).unwrap();
         // SAFETY: before any module starts, and Rust's own environment functions lock.
@@ -29,5 +32,11 @@ pub fn insert_card() {
                 std::env::set_var(variable, "/nonexistent");
             }
         }
+        folder
     });
+}
+
+extern "C" fn remove_folder() {
+    // There is nobody left to tell of a failure.
+    let _ = FOLDER.get().map(|folder| fs::remove_dir_all(folder.path()));
 }
