@@ -115,7 +115,7 @@ lint:
 	$(CARGO) clippy --locked --test programs -- -D warnings
 	$(CARGO) clippy --locked --lib --no-default-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
-	$(CARGO) deny --version >/dev/null 2>&1 || $(CARGO) install cargo-deny --locked
+	$(CARGO) deny --version >/dev/null 2>&1 || $(CARGO) install cargo-deny --locked --version 0.20.2
 	$(CARGO) deny --locked check licenses bans sources
 
 # Copies, not links: the dynamic loader takes links to one file for one module, under the name it met first.
