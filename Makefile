@@ -68,7 +68,7 @@ setup:
 demo:
 	.ci/install $(DEMO_PACKAGES)
 	$(CARGO) build --release --locked
-	examples/demo.sh $(BUILT)
+	examples/demo.sh "$(BUILT)"
 
 test: setup
 	$(CARGO) test --locked
@@ -119,23 +119,21 @@ lint:
 	$(CARGO) deny --locked check licenses bans sources
 
 # Copies, not links: the dynamic loader takes links to one file for one module, under the name it met first.
-install: $(BUILT_MODULE)
-	$(INSTALL) -d $(addprefix $(DESTDIR),$(bindir) $(moduledir) $(docdir) $(p11kitdir))
-	$(INSTALL) -m 755 $(BUILT_PROGRAM) $(DESTDIR)$(bindir)/jpki
+install:
+	@test -f "$(BUILT_MODULE)" || { echo "Build it first, as yourself: make build" >&2; exit 1; }
+	$(INSTALL) -d "$(DESTDIR)$(bindir)" "$(DESTDIR)$(moduledir)" "$(DESTDIR)$(docdir)" "$(DESTDIR)$(p11kitdir)"
+	$(INSTALL) -m 755 "$(BUILT_PROGRAM)" "$(DESTDIR)$(bindir)/jpki"
 	for module in $(MODULES); do \
-		$(INSTALL) -m 644 $(BUILT_MODULE) "$(DESTDIR)$(moduledir)/$$module" || exit 1; \
+		$(INSTALL) -m 644 "$(BUILT_MODULE)" "$(DESTDIR)$(moduledir)/$$module" || exit 1; \
 	done
 	for conf in $(CONF); do \
 		sed 's|@moduledir@|$(moduledir)|g; s|@docdir@|$(docdir)|g' "$$conf" \
 			| $(INSTALL) -m 644 /dev/stdin "$(DESTDIR)$(docdir)/$$(basename "$$conf" .in)" || exit 1; \
 	done
-	mv $(DESTDIR)$(docdir)/jpki-pkcs11.module $(DESTDIR)$(p11kitdir)/jpki-pkcs11.module
-
-$(BUILT)/$(MODULE):
-	@echo "Build it first, as yourself: make build" >&2; exit 1
+	mv "$(DESTDIR)$(docdir)/jpki-pkcs11.module" "$(DESTDIR)$(p11kitdir)/jpki-pkcs11.module"
 
 uninstall:
-	rm -f $(DESTDIR)$(bindir)/jpki $(DESTDIR)$(p11kitdir)/jpki-pkcs11.module
-	rm -f $(addprefix $(DESTDIR)$(docdir)/,$(basename $(notdir $(filter %.in,$(CONF)))) $(notdir $(filter-out %.in,$(CONF))))
-	rm -f $(addprefix $(DESTDIR)$(moduledir)/,$(MODULES))
-	-rmdir $(DESTDIR)$(docdir)
+	rm -f "$(DESTDIR)$(bindir)/jpki" "$(DESTDIR)$(p11kitdir)/jpki-pkcs11.module"
+	for conf in $(notdir $(CONF)); do rm -f "$(DESTDIR)$(docdir)/$${conf%.in}" || exit 1; done
+	for module in $(MODULES); do rm -f "$(DESTDIR)$(moduledir)/$$module" || exit 1; done
+	-rmdir "$(DESTDIR)$(docdir)"
