@@ -81,6 +81,45 @@ fn the_module_knows_no_network_and_starts_no_process() {
     }
 }
 
+/// Nothing reads the individual number or the face photo, and the program selects none of the applications that hold them.
+#[test]
+fn no_application_is_selected_that_holds_the_individual_number_or_the_face_photo() {
+    // card.md §1.3: resident register, check of the card's surface, help with entering what is on it.
+    let forbidden = [0x01, 0x02, 0x08].map(|last| vec![0xD3, 0x92, 0x10, 0x00, 0x31, 0x00, 0x01, 0x01, 0x04, last]);
+    let jpki = vec![0xD3, 0x92, 0xF0, 0x00, 0x26, 0x01, 0x00, 0x00, 0x00, 0x01];
+    // Holds how to reach the card and nothing of its holder; another one to select when a login ends.
+    let common = vec![0xD3, 0x92, 0x10, 0x00, 0x31, 0x00, 0x01, 0x01, 0x01, 0x00];
+    let (mut selected, mut practised) = (BTreeSet::new(), BTreeSet::new());
+    // Rivals of the module's, in its tests, select what they like.
+    for source in sources().iter().filter(|source| !source.is_test()) {
+        let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(&source.path)).unwrap();
+        let found = if source.layer() == "emulator" { &mut practised } else { &mut selected };
+        found.extend(japanese_applications(&text));
+    }
+    assert!(forbidden.iter().all(|application| practised.contains(application)), "the practice card has them");
+    assert_eq!(selected, BTreeSet::from([jpki, common]));
+}
+
+/// The identifiers of applications in a source, ten bytes each, that begin as those registered in Japan do (D3 92): written
+/// as numbers, or as a text in hex.
+fn japanese_applications(text: &str) -> Vec<Vec<u8>> {
+    let number = |word: &str| match word.strip_prefix("0x") {
+        Some(hex) => u8::from_str_radix(hex, 16).ok(),
+        None => word.parse().ok(),
+    };
+    let numbers: Vec<Option<u8>> =
+        text.split(|character: char| !is_of_word(character)).filter(|word| !word.is_empty()).map(number).collect();
+    let spelt = |window: &[Option<u8>]| window.iter().copied().collect::<Option<Vec<u8>>>();
+    let as_numbers = numbers.windows(10).filter_map(spelt).filter(|bytes| bytes.starts_with(&[0xD3, 0x92]));
+
+    let hex: String = text.to_uppercase().replace("\\X", "").split([' ', '_']).collect();
+    let as_hex = hex.match_indices("D392").filter_map(|(at, _)| {
+        let digits = hex.get(at..at + 20)?;
+        (0..20).step_by(2).map(|byte| u8::from_str_radix(digits.get(byte..byte + 2)?, 16).ok()).collect()
+    });
+    as_numbers.chain(as_hex).collect()
+}
+
 /// The files in which one of `names` stands, by layer.
 fn containing(names: &[&str]) -> BTreeMap<String, Vec<PathBuf>> {
     let mut found = BTreeMap::<String, Vec<PathBuf>>::new();
@@ -269,6 +308,20 @@ mod the_reader_of_sources {
         assert_eq!(imports("src/card/commands.rs", "use super::super::cert::View;"), ["cert"]);
         assert_eq!(imports("src/card/commands.rs", "mod tests { use super::super::super::cert; }"), ["cert"]);
         assert_eq!(imports("src/main.rs", "jpki_pkcs11::pkcs11::run()"), ["pkcs11"]);
+    }
+
+    #[test]
+    fn finds_applications_however_they_are_written() {
+        let surface = vec![0xD3, 0x92, 0x10, 0x00, 0x31, 0x00, 0x01, 0x01, 0x04, 0x02];
+        for code in [
+            "[0xD3, 0x92, 0x10, 0x00, 0x31, 0x00, 0x01, 0x01, 0x04, 0x02]",
+            "&[0, 164, 4, 12, 10, 211, 146, 16, 0, 49, 0, 1, 1, 4, 2]",
+            "b\"\\x00\\xA4\\x04\\x0C\\x0A\\xd3\\x92\\x10\\x00\\x31\\x00\\x01\\x01\\x04\\x02\"",
+            "\"00 A4 04 0C 0A D3921000310001010402\"",
+            "\"d3 92 10 00 31 00 01 01 04 02\"",
+        ] {
+            assert!(japanese_applications(code).contains(&surface), "{code}");
+        }
     }
 
     #[test]
