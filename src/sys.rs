@@ -248,6 +248,23 @@ mod tests {
         assert_eq!(LockedBytes::new(b"").unwrap().expose(), b"");
     }
 
+    #[cfg(all(target_os = "linux", not(miri)))]
+    #[test]
+    fn a_secrets_pages_are_locked_left_out_of_core_dumps_and_wiped_in_a_child() {
+        let secret = LockedBytes::new(b"1234").unwrap();
+        let smaps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+        let page = secret.expose().as_ptr().addr();
+        let begins = |line: &str| {
+            let (start, rest) = line.split_once('-')?;
+            let range = (usize::from_str_radix(start, 16).ok()?, rest.split_once(' ')?.0);
+            Some(range.0..usize::from_str_radix(range.1, 16).ok()?)
+        };
+        let mapping = smaps.lines().skip_while(|line| !begins(line).is_some_and(|range| range.contains(&page)));
+        let flags = mapping.skip(1).find_map(|line| line.strip_prefix("VmFlags:")).unwrap();
+        let flags: Vec<&str> = flags.split_whitespace().collect();
+        assert!(["lo", "dd", "wf"].iter().all(|flag| flags.contains(flag)), "{flags:?}");
+    }
+
     // Miri has no fork, no loader and no auxiliary vector.
     #[cfg(all(target_os = "linux", not(miri)))]
     #[test]
