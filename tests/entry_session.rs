@@ -177,7 +177,8 @@ fn lengths_and_counts_no_memory_has_are_refused_unread() {
         };
         assert_eq!(answers, [CKR_ARGUMENTS_BAD; 9]);
     }
-    for absurd in [4097, 1 << 31, 1 << 32, CK_ULONG::MAX] {
+    // Among them what a number of half the size would take for none.
+    for absurd in [4097, 1 << 31, 1 << (CK_ULONG::BITS / 2), CK_ULONG::MAX] {
         // SAFETY: as above.
         let answers = unsafe {
             [
@@ -324,4 +325,67 @@ fn objects_are_found_into_any_room() {
         assert_eq!(count, 0);
         assert_eq!(card.list.C_FindObjectsFinal.unwrap()(session), CKR_OK);
     }
+}
+
+#[test]
+fn a_room_for_exactly_2_to_the_32_objects_is_not_taken_for_none() {
+    let card = Card::insert();
+    let session = card.session();
+    let (mut objects, mut count) = ([0; 64], 0);
+    // SAFETY: there are fewer objects than room, whatever room is promised.
+    unsafe {
+        assert_eq!(card.list.C_FindObjectsInit.unwrap()(session, null_mut(), 0), CKR_OK);
+        let room = 1 << (CK_ULONG::BITS / 2);
+        assert_eq!(card.list.C_FindObjects.unwrap()(session, objects.as_mut_ptr(), room, &mut count), CKR_OK);
+        assert!(count > 2 && count < 64, "{count}");
+        assert_eq!(card.list.C_FindObjectsFinal.unwrap()(session), CKR_OK);
+    }
+}
+
+#[test]
+fn a_search_goes_on_only_when_it_has_begun_and_is_not_begun_twice() {
+    let card = Card::insert();
+    let (list, session) = (card.list, card.session());
+    let (mut objects, mut count) = ([0; 64], 7);
+    // SAFETY: room for as many objects as said, and no template.
+    unsafe {
+        let begin = || list.C_FindObjectsInit.unwrap()(session, null_mut(), 0);
+        let mut go_on = |room| (list.C_FindObjects.unwrap()(session, objects.as_mut_ptr(), room, &mut count), count);
+        let end = || list.C_FindObjectsFinal.unwrap()(session);
+        assert_eq!(go_on(64), (CKR_OPERATION_NOT_INITIALIZED, 7));
+        assert_eq!(end(), CKR_OPERATION_NOT_INITIALIZED);
+        assert_eq!(begin(), CKR_OK);
+        assert_eq!(go_on(1), (CKR_OK, 1));
+        assert_eq!(begin(), CKR_OPERATION_ACTIVE);
+        // The first one is where it was: the rest, then none.
+        let (rv, rest) = go_on(64);
+        assert!(rv == CKR_OK && rest > 1, "{rv:#x}, {rest}");
+        assert_eq!(go_on(64), (CKR_OK, 0));
+        assert_eq!(end(), CKR_OK);
+        assert_eq!(end(), CKR_OPERATION_NOT_INITIALIZED);
+    }
+}
+
+#[test]
+fn an_operation_begun_in_parts_is_not_ended_as_one_in_a_single_part() {
+    let card = Card::insert();
+    let session = card.logged_in();
+    let (private, public) = (card.find(session, CKO_PRIVATE_KEY), card.find(session, CKO_PUBLIC_KEY));
+    let (mut byte, mut signature, mut len) = (b'J', [0u8; 256], 256);
+    card.sign_init(session, private);
+    card.verify_init(session, public);
+    // SAFETY: one byte of data, and room for a signature.
+    unsafe {
+        assert_eq!(card.list.C_SignUpdate.unwrap()(session, &mut byte, 1), CKR_OK);
+        assert_eq!(card.list.C_VerifyUpdate.unwrap()(session, &mut byte, 1), CKR_OK);
+        assert_eq!(card.sign(session, b"J", &mut signature).0, CKR_OPERATION_ACTIVE);
+        let verified = card.list.C_Verify.unwrap()(session, &mut byte, 1, signature.as_mut_ptr(), 256);
+        assert_eq!(verified, CKR_OPERATION_ACTIVE);
+        // Any error ends the operation.
+        let rv = card.list.C_SignFinal.unwrap()(session, signature.as_mut_ptr(), &mut len);
+        assert_eq!(rv, CKR_OPERATION_NOT_INITIALIZED);
+        let rv = card.list.C_VerifyFinal.unwrap()(session, signature.as_mut_ptr(), 256);
+        assert_eq!(rv, CKR_OPERATION_NOT_INITIALIZED);
+    }
+    assert_eq!(signature, [0; 256], "nothing was signed");
 }
