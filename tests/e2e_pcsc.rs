@@ -3,9 +3,11 @@
 
 mod common;
 
+use common::cards::card;
 use common::pcscd::{READER, READERS, Service, with_pcscd};
 use common::rival::Rival;
-use common::{eventually, run};
+use common::{Scratch, eventually, run};
+use jpki_pkcs11::emulator::image::Kind;
 use jpki_pkcs11::transport::pcsc::PcscReaders;
 use jpki_pkcs11::transport::{Continuity, Disposition, Error, Link, Readers, Transaction};
 use std::env;
@@ -362,4 +364,18 @@ fn programs_under_test_see_nothing_of_the_environment_of_whoever_runs_the_tests(
     for (name, _) in THEIRS {
         assert!(!seen.lines().any(|line| line.starts_with(&format!("{name}="))), "{seen}");
     }
+}
+
+#[test]
+fn a_practice_card_inserted_by_the_program_is_out_when_that_is_told_to_end() {
+    with_pcscd("a_practice_card_inserted_by_the_program_is_out_when_that_is_told_to_end", |pcscd| {
+        let scratch = Scratch::new();
+        let file = card(&scratch, Kind::MyNumber);
+        for signal in ["-INT", "-TERM"] {
+            let ended = pcscd.signalled_out(pcscd.insert(&file), signal);
+            assert_eq!(ended.code(), Some(0), "{signal}: {ended}");
+        }
+        // Nothing is left of it in the way of the next.
+        pcscd.remove(pcscd.insert(&file));
+    });
 }

@@ -10,7 +10,7 @@ use std::fs::DirBuilder;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::{env, fs};
 
 /// The first virtual reader.
@@ -247,6 +247,14 @@ impl Pcscd {
         let reader = card.reader;
         drop(card);
         eventually("the reader is empty", || (!present(reader)).then_some(()));
+    }
+
+    /// Has the process that plays the card end by this signal; how it ended.
+    pub fn signalled_out(&self, mut card: Inserted, signal: &str) -> ExitStatus {
+        card.signal(signal);
+        let status = eventually("the process ends", || card.child.try_wait().expect("it is our child"));
+        eventually("the reader is empty", || (!present(card.reader)).then_some(()));
+        status
     }
 
     /// Ends the service.
