@@ -49,11 +49,13 @@ impl Stage {
             .map(|file| scratch.path().join(file))
     }
 
-    /// What the client sees, as `user`, with `variables`. No PC/SC service is within its reach.
+    /// What the client sees, as `user`, with `variables`. No PC/SC service is within its reach; set-uid programs work in
+    /// the scratch directory, also where the system's directory of temporary files is mounted without.
     fn seen(&self, user: u32, variables: &[(&str, PathBuf)]) -> String {
         let mut command = Command::new(tool("unshare", "util-linux"));
         command
-            .args(["--mount", "sh", "-c", "mount -t tmpfs tmpfs /run && exec \"$@\"", "sh"])
+            .args(["--mount", "sh", "-ec", WITH_RIGHTS_AND_WITHOUT_PCSCD])
+            .arg(self.scratch.path())
             .arg(tool("setpriv", "util-linux"))
             .args([format!("--reuid={user}"), format!("--regid={user}"), "--clear-groups".into()])
             .args([self.client.as_os_str(), "slots".as_ref(), self.module.as_os_str()])
@@ -75,6 +77,13 @@ impl Stage {
         ]
     }
 }
+
+const WITH_RIGHTS_AND_WITHOUT_PCSCD: &str = r#"
+mount --bind "$0" "$0"
+mount -o remount,bind,suid "$0"
+mount -t tmpfs tmpfs /run
+exec "$@"
+"#;
 
 #[test]
 fn a_set_uid_program_takes_neither_configuration_nor_log_from_its_caller() {
@@ -99,7 +108,7 @@ fn a_set_uid_program_leaves_nothing_in_its_callers_directories() {
         fs::create_dir(stage.at(directory)).unwrap();
     }
     let variables = [("XDG_STATE_HOME", stage.at("state")), ("XDG_RUNTIME_DIR", stage.at("run"))];
-    stage.seen(NOBODY, &variables);
+    assert_eq!(stage.seen(NOBODY, &variables), "secure 1 initialize 0 slots 0 rv 0\n");
     for directory in ["state", "run"] {
         assert_eq!(fs::read_dir(stage.at(directory)).unwrap().count(), 0);
     }
