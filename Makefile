@@ -2,6 +2,7 @@
 # make test       all tests, with what they need installed
 # make test-clients  browsers, OpenSSL, ssh, Java and the others, each driven with a practice card
 # make conformance  pkcs11-check against the module on a practice card, and docs/conformance.md of what it found
+# make bare       the module without features: its size, and the libraries it needs
 # make fuzz       fuzzing, FUZZ_TIME seconds a target; FUZZ_TARGETS says which
 # make fuzz-smoke the same for a minute in all
 # make install    the module, the program and p11-kit's file, under PREFIX
@@ -51,12 +52,13 @@ MODULE := libjpki_pkcs11.so
 MODULES := libjpki_pkcs11.so libjpki_pkcs11-auth.so libjpki_pkcs11-sign.so libjpki_pkcs11-ssh.so
 # What `make install` installs; the tests install what they have built.
 BUILT := $(or $(CARGO_TARGET_DIR),target)/release
+BARE := $(or $(CARGO_TARGET_DIR),target)/bare
 BUILT_MODULE ?= $(BUILT)/$(MODULE)
 BUILT_PROGRAM ?= $(BUILT)/jpki
 # Each program's configuration; in those that end in .in, @moduledir@ and @docdir@ are filled in.
 CONF := $(wildcard pkcs11-conf/*)
 
-.PHONY: build setup demo test setup-clients test-clients conformance bench fuzz fuzz-setup fuzz-smoke lint install uninstall
+.PHONY: build setup demo test setup-clients test-clients conformance bench bare fuzz fuzz-setup fuzz-smoke lint install uninstall
 
 build:
 	.ci/install $(BUILD_PACKAGES)
@@ -89,6 +91,12 @@ conformance:
 
 bench: setup
 	$(CARGO) bench --locked
+
+# Beside the module with features, not in its place.
+bare:
+	.ci/install $(BUILD_PACKAGES)
+	$(CARGO) build --release --locked --lib --no-default-features --target-dir "$(BARE)"
+	.ci/bare "$(BARE)/release/$(MODULE)"
 
 fuzz: fuzz-setup
 	@set -e; for target in $(FUZZ_TARGETS); do \
