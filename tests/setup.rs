@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Modules, Ran, Scratch, run, tool};
+use common::{Modules, Ran, Scratch, install, run, tool};
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
@@ -30,7 +30,7 @@ impl Home {
         for module in [built.both, built.auth, built.sign] {
             fs::rename(&module, modules.join(module.file_name().unwrap())).unwrap();
         }
-        fs::copy(env!("CARGO_BIN_EXE_jpki"), scratch.path().join("jpki")).unwrap();
+        install(Path::new(env!("CARGO_BIN_EXE_jpki")), &scratch.path().join("jpki"));
         let home = Home { scratch, modules };
         home.give_to_nobody();
         home

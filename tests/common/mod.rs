@@ -162,6 +162,13 @@ pub fn jpki() -> Command {
     Command::new(env!("CARGO_BIN_EXE_jpki"))
 }
 
+/// Copies what was built, for everybody to load and run, whatever the umask was under which it was.
+pub fn install(built: &Path, path: &Path) {
+    fs::copy(built, path)
+        .and_then(|_| fs::set_permissions(path, Permissions::from_mode(0o755)))
+        .unwrap_or_else(|error| panic!("{}: {error}", built.display()));
+}
+
 /// The module as built, under its four names in `scratch`: what it shows depends on the name.
 pub struct Modules {
     pub both: PathBuf,
@@ -175,7 +182,7 @@ impl Modules {
         let built = built();
         let copy = |name: &str| {
             let path = scratch.path().join(name);
-            fs::copy(&built, &path).unwrap_or_else(|error| panic!("{}: {error}", built.display()));
+            install(&built, &path);
             path
         };
         Modules {
