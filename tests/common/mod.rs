@@ -162,11 +162,11 @@ pub fn jpki() -> Command {
     Command::new(env!("CARGO_BIN_EXE_jpki"))
 }
 
-/// Copies what was built, for everybody to load and run, whatever the umask was under which it was.
+/// Copies what was built, for everybody to load and run, whatever the umask was under which it was. By another process: one
+/// that a test beside this starts meanwhile would inherit the open copy, and while somebody has it open for writing nobody
+/// can run it.
 pub fn install(built: &Path, path: &Path) {
-    fs::copy(built, path)
-        .and_then(|_| fs::set_permissions(path, Permissions::from_mode(0o755)))
-        .unwrap_or_else(|error| panic!("{}: {error}", built.display()));
+    run(Command::new(tool("install", "coreutils")).args(["-m", "755"]).args([built, path])).ok();
 }
 
 /// The module as built, under its four names in `scratch`: what it shows depends on the name.
