@@ -228,6 +228,22 @@ fn chromium_finds_the_module_in_a_database_that_is_made_if_there_is_none() {
     there_and_back(&home, &["chromium"], || assert!(listed(&home, &database)));
 }
 
+#[test]
+fn chromiums_database_in_the_newer_place_is_used_and_not_hidden_by_one_in_the_older() {
+    let home = Home::new();
+    home.write(".local/share/pki/nssdb/x", "");
+    let database = home.path(".local/share/pki/nssdb");
+    new_database(&home, &database);
+    let list = || home.read(".local/share/pki/nssdb/pkcs11.txt");
+    let before = list();
+    home.setup(&["chromium"]).ok();
+    assert!(listed(&home, &database));
+    assert!(!home.path(".pki").exists(), "Chromium would use that one from now on");
+    assert!(home.doctor().contains("share/pki/nssdb/pkcs11.txt names "), "{}", home.doctor());
+    home.undo("chromium");
+    assert_eq!(list(), before);
+}
+
 fn new_database(home: &Home, directory: &Path) {
     let certutil = tool("certutil", "libnss3-tools");
     run(home.program(certutil).arg("-N").arg("-d").arg(format!("sql:{}", directory.display())).arg("--empty-password"))

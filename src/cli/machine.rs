@@ -12,6 +12,7 @@ pub struct Machine {
     root: PathBuf,
     home: Option<PathBuf>,
     config: Option<PathBuf>,
+    data: Option<PathBuf>,
     programs: Vec<PathBuf>,
     over_ssh: bool,
     openssl_conf: Option<PathBuf>,
@@ -31,12 +32,31 @@ impl Machine {
         Machine {
             root: root.to_owned(),
             config: absolute("XDG_CONFIG_HOME").or_else(|| Some(home.as_ref()?.join(".config"))),
+            data: absolute("XDG_DATA_HOME").or_else(|| Some(home.as_ref()?.join(".local/share"))),
             home,
             programs: env::split_paths(&variable("PATH").unwrap_or_default()).collect(),
             over_ssh: ["SSH_CONNECTION", "SSH_TTY"].iter().any(|name| variable(name).is_some()),
             openssl_conf: absolute("OPENSSL_CONF"),
             service_socket: absolute("PCSCLITE_CSOCK_NAME"),
         }
+    }
+
+    /// One with these files, below a directory of the test's, for a user whose home is /home/me.
+    #[cfg(test)]
+    pub fn with_files(files: &[(&str, &str)]) -> (tempfile::TempDir, Machine) {
+        let root = tempfile::tempdir().unwrap();
+        for (file, text) in files {
+            let path = root.path().join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        let (home, programs) = (root.path().join("home/me"), root.path().join("usr/bin"));
+        let machine = Machine::of(root.path(), |name| match name {
+            "HOME" => Some(home.clone().into()),
+            "PATH" => Some(programs.clone().into()),
+            _ => None,
+        });
+        (root, machine)
     }
 
     /// A file of the system, by its absolute path.
@@ -52,6 +72,11 @@ impl Machine {
     /// A file in the user's configuration directory.
     pub fn config(&self, path: &str) -> Option<PathBuf> {
         Some(self.config.as_ref()?.join(path))
+    }
+
+    /// A file in the user's directory for data.
+    pub fn data(&self, path: &str) -> Option<PathBuf> {
+        Some(self.data.as_ref()?.join(path))
     }
 
     /// Where a program of this name is, if it can be started by it.

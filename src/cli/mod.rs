@@ -1,5 +1,6 @@
 //! The card holder's program: its command line, and one file for each command.
 
+mod browsers;
 mod card_insert;
 mod card_new;
 mod card_show;

@@ -46,6 +46,24 @@ fn the_nss_database_loads_the_module_and_one_pin_does_for_tls_1_3_and_1_2() {
 }
 
 #[test]
+fn it_finds_what_jpki_setup_added_to_the_database_in_the_newer_place_and_what_was_there() {
+    let name = "chromium::it_finds_what_jpki_setup_added_to_the_database_in_the_newer_place_and_what_was_there";
+    with_ground(name, |ground| {
+        let card = ground.card();
+        let (display, server) = (Display::start(), Server::start(&ground.scratch, Version::Tls13, card.auth_ca()));
+        // The user trusts the server's authority there, without which the page would not be shown.
+        let home = Home::set_up(ground, "user", ".local/share/pki/nssdb", &server.authority);
+        let ((), cost) = ground.with_inserted(&card, |_| {
+            let mut chromium = Chromium::start(ground, &display, &home);
+            let page = chromium.log_in(&server.url(), &[PIN]).expect("the page, after one prompt");
+            assert!(page.contains("OU=PRACTICE for user authentication"), "{page}");
+            chromium.quit();
+        });
+        assert_eq!(cost.verifies, 1);
+    });
+}
+
+#[test]
 fn the_plain_module_shows_it_the_authentication_token_only() {
     with_ground("chromium::the_plain_module_shows_it_the_authentication_token_only", |ground| {
         let card = ground.card();

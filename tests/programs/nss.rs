@@ -170,6 +170,30 @@ fn nss_sh_puts_the_signature_token_into_no_database_by_default_and_into_none_wit
     });
 }
 
+/// Chromium uses ~/.pki/nssdb wherever there is one.
+#[test]
+fn the_scripts_use_the_database_in_the_newer_place_and_do_not_hide_it() {
+    with_ground("nss::the_scripts_use_the_database_in_the_newer_place_and_do_not_hide_it", |ground| {
+        let home = ground.scratch.path().join("home");
+        let newer = home.join(".local/share/pki/nssdb");
+        fs::create_dir_all(newer.parent().expect("it has one")).expect("the scratch directory is ours");
+        let database = Database::empty(&ground.scratch, "home/.local/share/pki/nssdb");
+        for (script, add, undo) in [("nss.sh", "auth", "undo"), ("chromium-nssdb.sh", "", "--undo")] {
+            let script = ground.installed.conf(script);
+            let run_script = |what: &str| {
+                let arguments = (!what.is_empty()).then_some(what);
+                run(program("sh", "dash").arg(&script).args(arguments).env("HOME", &home)).ok()
+            };
+            let modules = || database.run("modutil", &["-list"], &[]).ok();
+            run_script(add);
+            assert!(modules().contains("libjpki_pkcs11-auth.so"), "{}", modules());
+            assert!(!home.join(".pki").exists());
+            run_script(undo);
+            assert!(!modules().contains("libjpki_pkcs11-auth.so"), "{}", modules());
+        }
+    });
+}
+
 /// tstclnt finds the user's certificate by itself, as a browser does, and signs with its key.
 fn tstclnt_is_let_in(name: &str, version: Version) {
     with_ground(name, |ground| {

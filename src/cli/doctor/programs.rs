@@ -1,6 +1,7 @@
 //! The programs' configuration: which file of which program names which module, and whether that is the one for it.
 
 use super::finding::{Code, Finding};
+use crate::cli::browsers;
 use crate::cli::machine::{Machine, entries};
 use crate::cli::{modules, nss, shown};
 use std::fs;
@@ -258,9 +259,8 @@ fn nss_databases(machine: &Machine) -> Vec<(Program, PathBuf)> {
         let profiles = place.map(|place| entries(&place)).unwrap_or_default();
         files.extend(profiles.into_iter().map(|profile| (program, profile.join(nss::FILE))));
     }
-    for database in [".pki/nssdb", ".local/share/pki/nssdb", "snap/chromium/current/.pki/nssdb"] {
-        files.extend(machine.home(database).map(|database| (Program::Chromium, database.join(nss::FILE))));
-    }
+    let chromium = [browsers::chromium_database(machine), machine.home("snap/chromium/current/.pki/nssdb")];
+    files.extend(chromium.into_iter().flatten().map(|database| (Program::Chromium, database.join(nss::FILE))));
     files
 }
 
@@ -403,6 +403,16 @@ mod tests {
             ("usr/share/p11-kit/modules/opensc-pkcs11.module", "module: opensc-pkcs11.so\n"),
         ]);
         assert!(found[1].starts_with("opensc-beside: p11-kit: /usr/share/p11-kit/modules/opensc"), "{found:?}");
+    }
+
+    #[test]
+    fn the_database_that_chromium_uses_is_read_and_no_other() {
+        let profile = "library=@/usr/lib/pkcs11/libjpki_pkcs11-auth.so\n";
+        let newer = ("home/me/.local/share/pki/nssdb/pkcs11.txt", profile);
+        let chromiums = found(&[(AUTH, ""), newer]);
+        assert!(chromiums[0].starts_with("program: Chromium: /home/me/.local/share/pki/nssdb"), "{chromiums:?}");
+        let found = found(&[(AUTH, ""), newer, ("home/me/.pki/nssdb/pkcs11.txt", ""), ("usr/bin/chromium", "")]);
+        assert_eq!(found, ["program-not-set-up: Chromium: not set up"]);
     }
 
     #[test]

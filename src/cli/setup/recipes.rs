@@ -2,6 +2,7 @@
 
 use super::edit::{Edit, Found, Part};
 use super::{Exit, Failure, Program, Result};
+use crate::cli::browsers;
 use crate::cli::machine::{Machine, entries};
 use crate::cli::{modules, nss, shown};
 use crate::words::{self, Language};
@@ -91,7 +92,7 @@ fn firefox(machine: &Machine, directory: &str) -> Result<Recipe> {
 }
 
 fn chromium(machine: &Machine, directory: &str) -> Result<Recipe> {
-    let database = home(machine.home(".pki/nssdb"))?;
+    let database = home(browsers::chromium_database(machine))?;
     let file = database.join(nss::FILE);
     Ok(Recipe {
         database: (!file.is_file()).then_some(database),

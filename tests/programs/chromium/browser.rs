@@ -1,7 +1,7 @@
 //! Chromium in a window, with a profile of its own, and what its user does with it.
 
 use super::devtools::{DevTools, Pipes};
-use crate::common::{run, tool};
+use crate::common::{jpki, run, tool};
 use crate::display::{Display, Seen, Window, patiently};
 use crate::ground::Ground;
 use serde_json::json;
@@ -35,27 +35,54 @@ pub struct Chromium<'a> {
     display: &'a Display,
 }
 
-/// A user's home directory, whose NSS database has our module by the installed script.
-pub struct Home(PathBuf);
+/// A user's home directory, whose NSS database has our module.
+pub struct Home {
+    directory: PathBuf,
+    database: PathBuf,
+}
 
 impl Home {
-    /// A new one, with `module` in the script instead, that trusts the authority of this certificate for servers.
+    /// A new one, with `module` by the installed script, in which it stands instead of ours. It trusts the authority of this
+    /// certificate for servers.
     pub fn new(ground: &Ground<'_>, name: &str, module: &Path, authority: &Path) -> Home {
-        let home = Home(ground.scratch.path().join(name));
-        fs::create_dir(&home.0).expect("the scratch directory is ours");
+        let home = Home::empty(ground, name, ".pki/nssdb");
         let script = fs::read_to_string(ground.installed.conf("chromium-nssdb.sh")).expect("it is installed");
         let (ours, theirs) = (ground.installed.auth().display().to_string(), module.display().to_string());
         assert!(script.contains(&ours), "{script}");
         home.run(&ground.scratch.file("chromium-nssdb.sh", script.replace(&ours, &theirs)), &[]);
-        let mut certutil = Command::new(tool("certutil", "libnss3-tools"));
-        certutil.args(["-A", "-n", "Test server authority", "-t", "C,,", "-d", &home.database(), "-i"]).arg(authority);
-        run(&mut certutil).ok();
+        home.trust(authority);
         home
+    }
+
+    /// A new one, whose user had a database with that authority in this place before `jpki setup chromium` gave the module
+    /// to Chromium.
+    pub fn set_up(ground: &Ground<'_>, name: &str, place: &str, authority: &Path) -> Home {
+        let home = Home::empty(ground, name, place);
+        fs::create_dir_all(&home.database).expect("the scratch directory is ours");
+        run(certutil().args(["-N", "--empty-password", "-d", &home.database()])).ok();
+        home.trust(authority);
+        let modules = ground.installed.auth();
+        let modules = modules.parent().expect("it is in one");
+        let mut setup = jpki();
+        setup.args(["setup", "chromium", "--module-dir"]).arg(modules).env("HOME", &home.directory);
+        run(setup.env_remove("XDG_STATE_HOME").env_remove("XDG_DATA_HOME")).ok();
+        home
+    }
+
+    fn empty(ground: &Ground<'_>, name: &str, place: &str) -> Home {
+        let directory = ground.scratch.path().join(name);
+        fs::create_dir(&directory).expect("the scratch directory is ours");
+        Home { database: directory.join(place), directory }
+    }
+
+    fn trust(&self, authority: &Path) {
+        let arguments = ["-A", "-n", "Test server authority", "-t", "C,,", "-d", &self.database(), "-i"];
+        run(certutil().args(arguments).arg(authority)).ok();
     }
 
     /// Runs the script for this user.
     pub fn run(&self, script: &Path, arguments: &[&str]) {
-        run(Command::new("sh").arg(script).args(arguments).env("HOME", &self.0)).ok();
+        run(Command::new("sh").arg(script).args(arguments).env("HOME", &self.directory)).ok();
     }
 
     /// What modutil says of the modules in it.
@@ -64,8 +91,12 @@ impl Home {
     }
 
     fn database(&self) -> String {
-        format!("sql:{}", self.0.join(".pki/nssdb").display())
+        format!("sql:{}", self.database.display())
     }
+}
+
+fn certutil() -> Command {
+    Command::new(tool("certutil", "libnss3-tools"))
 }
 
 impl<'a> Chromium<'a> {
@@ -78,7 +109,7 @@ impl<'a> Chromium<'a> {
             .args(OPTIONS)
             .arg(format!("--user-data-dir={}", profile.display()))
             .arg("about:blank")
-            .env("HOME", &home.0)
+            .env("HOME", &home.directory)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
