@@ -244,6 +244,17 @@ fn chromiums_database_in_the_newer_place_is_used_and_not_hidden_by_one_in_the_ol
     assert_eq!(list(), before);
 }
 
+#[test]
+fn without_certutil_its_package_is_named_and_no_browser_that_would_not_make_the_database_either() {
+    let home = Home::new();
+    let before = home.contents();
+    let modules = home.modules.to_str().unwrap();
+    let mut jpki = home.program(home.scratch.path().join("jpki"));
+    let said = run(jpki.args(["setup", "chromium", "--module-dir", modules]).env("PATH", "/nowhere")).refused();
+    assert!(said.contains("apt install libnss3-tools") && !said.contains("Start Chromium"), "{said}");
+    assert_eq!(home.contents(), before);
+}
+
 fn new_database(home: &Home, directory: &Path) {
     let certutil = tool("certutil", "libnss3-tools");
     run(home.program(certutil).arg("-N").arg("-d").arg(format!("sql:{}", directory.display())).arg("--empty-password"))

@@ -107,14 +107,15 @@ fn set_up(arguments: &Arguments, language: Language, journal: &mut Journal, said
     Ok(())
 }
 
-/// Has NSS's certutil make an empty database, as Chromium would at its first start.
+/// Has NSS's certutil make an empty database, as Chromium would where it needs one.
 fn make_database(directory: &Path, machine: &Machine, journal: &mut Journal, dry_run: bool) -> Result<String> {
     if dry_run {
         return Ok(format!("would make an NSS database in {}", shown(directory)));
     }
-    let next = "Start Chromium once and close it; or: sudo apt install libnss3-tools";
-    let none = || Failure::new(Exit::Failed, format!("there is no NSS database in {}", shown(directory))).next(next);
-    let certutil = machine.program("certutil").ok_or_else(none)?;
+    let none = || Failure::new(Exit::Failed, format!("there is no NSS database in {}", shown(directory)));
+    let certutil = machine
+        .program("certutil")
+        .ok_or_else(|| none().next("NSS's certutil makes one: sudo apt install libnss3-tools"))?;
     journal.make_directories(directory, 0o700, false)?;
     let made = Command::new(certutil)
         .arg("-N")
@@ -126,7 +127,7 @@ fn make_database(directory: &Path, machine: &Machine, journal: &mut Journal, dry
         .stderr(Stdio::null())
         .status();
     if !made.is_ok_and(|status| status.success()) {
-        return Err(none());
+        return Err(none().next(format!("certutil could not make one: certutil -N -d sql:{}", shown(directory))));
     }
     for file in ["cert9.db", "key4.db", nss::FILE] {
         journal.made(&directory.join(file))?;
