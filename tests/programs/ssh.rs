@@ -266,6 +266,10 @@ fn git_signs_commits_with_the_card_and_verifies_them() {
         let machine = machine(ground, &card);
         let inserted = ground.pcscd.insert(&card.file);
         let agent = machine.agent(&[]);
+        // Most people's agents have another key already.
+        let another = ground.scratch.path().join("another");
+        run(machine.command("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&another)).ok();
+        run(agent.command("ssh-add").arg("-q").arg(&another)).ok();
         assert!(agent.add(Path::new(MODULE), PIN).success);
         // As the page says.
         let commands = snippets("ssh", "sh").into_iter().find(|commands| commands.contains("gpg.format ssh"));
@@ -293,7 +297,8 @@ fn git_signs_commits_with_the_card_and_verifies_them() {
         // What was not signed is not taken for signed, nor is the key of somebody who is not allowed.
         git(&["commit", "--quiet", "--allow-empty", "-m", "Not signed"]).ok();
         git(&["verify-commit", "HEAD"]).refused();
-        machine.write("allowed_signers", &format!("you@example.jp namespaces=\"file\" {}", agent.keys()));
+        let other_uses = format!("you@example.jp namespaces=\"file\" {}", keys(&machine, Path::new(MODULE)).concat());
+        machine.write("allowed_signers", &other_uses);
         git(&["verify-commit", "HEAD~1"]).refused();
         ground.pcscd.remove(inserted);
         git(&["commit", "--quiet", "--allow-empty", "-S", "-m", "No card"]).refused();
