@@ -84,6 +84,27 @@ fn without_files_the_defaults_hold() {
     assert!(!config.ignores("SONY FeliCa RC-S300/S 00 00"));
 }
 
+/// As the file says.
+#[test]
+fn a_key_of_the_sample_file_is_set_by_removing_the_hash_before_it() {
+    let lines: Vec<_> = include_str!("../../pkcs11-conf/config.toml").lines().collect();
+    let is_key = |name: &str| !name.is_empty() && name.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+    let mut keys = 0;
+    for (at, line) in lines.iter().enumerate() {
+        let Some(without) = line.strip_prefix('#') else { continue };
+        if without.split_once(" = ").is_none_or(|(name, _)| !is_key(name.trim_start())) {
+            continue;
+        }
+        let mut machine = Machine::new();
+        let mut set = lines.clone();
+        set[at] = without;
+        machine.named(&set.join("\n"));
+        assert_eq!(machine.load().malformed, None, "{without}");
+        keys += 1;
+    }
+    assert_eq!(keys, 11);
+}
+
 #[test]
 fn the_sample_file_says_what_the_defaults_are() {
     let mut machine = Machine::new();
