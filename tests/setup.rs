@@ -255,6 +255,17 @@ fn without_certutil_its_package_is_named_and_no_browser_that_would_not_make_the_
     assert_eq!(home.contents(), before);
 }
 
+#[test]
+fn what_people_put_a_pin_into_is_for_their_eyes_only() {
+    let home = Home::new();
+    for arguments in [&["openssl"][..], &["java"], &["p11-kit"], &["ssh", "--host", "card.example"]] {
+        home.setup(arguments).ok();
+    }
+    let ours = home.contents().into_iter().filter(|(path, _)| path.is_file());
+    let modes: Vec<_> = ours.map(|(path, (mode, _))| (path, mode & 0o777)).collect();
+    assert!(modes.len() >= 7 && modes.iter().all(|(_, mode)| *mode == 0o600), "{modes:?}");
+}
+
 fn new_database(home: &Home, directory: &Path) {
     let certutil = tool("certutil", "libnss3-tools");
     run(home.program(certutil).arg("-N").arg("-d").arg(format!("sql:{}", directory.display())).arg("--empty-password"))

@@ -71,7 +71,7 @@ fn firefox_of_all(machine: &Machine, directory: &str) -> Recipe {
     let file = machine.system("/etc/firefox/policies/policies.json");
     Recipe {
         database: None,
-        edits: vec![Edit { shared: true, ..whole(file, FIREFOX, directory, "") }],
+        edits: vec![Edit { mode: 0o644, shared: true, ..whole(file, FIREFOX, directory, "") }],
         afterwards: vec!["Every Firefox of this machine loads the module from its next start on.".into()],
     }
 }
@@ -188,10 +188,11 @@ fn p11_kit(machine: &Machine, directory: &str) -> Result<Recipe> {
     })
 }
 
-/// A file of `pkcs11-conf`, filled in: the other files it speaks of are in `docs`.
+/// A file of `pkcs11-conf`, filled in: the other files it speaks of are in `docs`. For its owner alone, who is invited to
+/// put a PIN into some of them.
 fn whole(file: PathBuf, template: &str, modules: &str, docs: &str) -> Edit {
     let text = template.replace("@moduledir@", modules).replace("@docdir@", docs);
-    Edit { file, part: Part::Whole(text), mode: 0o644, shared: false }
+    Edit { file, part: Part::Whole(text), mode: 0o600, shared: false }
 }
 
 fn own_directory(machine: &Machine) -> Result<String> {
