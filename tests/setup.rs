@@ -256,6 +256,19 @@ fn without_certutil_its_package_is_named_and_no_browser_that_would_not_make_the_
 }
 
 #[test]
+fn a_firefox_that_is_only_there_in_a_box_is_said_to_be_and_not_to_be_started_once() {
+    let home = Home::new();
+    home.write(".local/share/flatpak/app/org.mozilla.firefox/current/x", "");
+    home.write(".var/app/org.mozilla.firefox/.mozilla/firefox/x.default/pkcs11.txt", "library=\n");
+    home.write("snap/firefox/common/.mozilla/firefox/x.default/pkcs11.txt", "library=\n");
+    let before = home.contents();
+    let said = home.setup(&["firefox"]).refused();
+    assert!(said.contains("which can neither load the module nor reach pcscd"), "{said}");
+    assert!(said.contains("ordinary package"), "{said}");
+    assert_eq!(home.contents(), before);
+}
+
+#[test]
 fn what_people_put_a_pin_into_is_for_their_eyes_only() {
     let home = Home::new();
     for arguments in [&["openssl"][..], &["java"], &["p11-kit"], &["ssh", "--host", "card.example"]] {

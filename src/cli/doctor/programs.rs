@@ -1,7 +1,7 @@
 //! The programs' configuration: which file of which program names which module, and whether that is the one for it.
 
 use super::finding::{Code, Finding};
-use crate::cli::browsers;
+use crate::cli::browsers::{self, Sandboxed};
 use crate::cli::machine::{Machine, entries};
 use crate::cli::{modules, nss, shown};
 use std::fs;
@@ -79,7 +79,7 @@ pub fn examine(machine: &Machine, installed: &[PathBuf], findings: &mut Vec<Find
         let (commands, setup) = program.commands();
         if ours.is_empty()
             && let Some(setup) = setup
-            && commands.iter().any(|command| machine.program(command).is_some())
+            && commands.iter().any(|command| browsers::ordinary_program(machine, command).is_some())
         {
             let what = format!("{}: not set up", program.name());
             let finding = Finding::note(Code::ProgramNotSetUp, what);
@@ -137,30 +137,8 @@ fn beside_opensc(mention: &Mention) -> Finding {
 
 /// Browsers that run in a box of their own, which reaches neither the module nor pcscd.
 fn sandboxed(machine: &Machine) -> Vec<Finding> {
-    let snaps = [("Firefox", "firefox"), ("Chromium", "chromium")]
-        .into_iter()
-        .filter(|(_, snap)| machine.system("/snap/bin").join(snap).exists())
-        .map(|(name, _)| (name, "snap"));
-    let applications = [
-        ("Firefox", "org.mozilla.firefox"),
-        ("Chromium", "org.chromium.Chromium"),
-        ("Google Chrome", "com.google.Chrome"),
-        ("Thunderbird", "org.mozilla.Thunderbird"),
-    ];
-    let flatpaks = applications.into_iter().filter(|(_, application)| {
-        let place = format!("flatpak/app/{application}");
-        machine.system("/var/lib").join(&place).exists()
-            || machine.home(".local/share").is_some_and(|share| share.join(&place).exists())
-    });
-    let flatpaks = flatpaks.map(|(name, _)| (name, "flatpak"));
-    snaps
-        .chain(flatpaks)
-        .map(|(name, kind)| {
-            let what = format!("{name}: there is a {kind} of it, which can neither load the module nor reach pcscd");
-            Finding::note(Code::ProgramSandboxed, what)
-                .next("Use the card with one that is installed as an ordinary package, from Debian or from its makers.")
-        })
-        .collect()
+    let finding = |one: Sandboxed| Finding::note(Code::ProgramSandboxed, one.what()).next(Sandboxed::NEXT);
+    Sandboxed::installed(machine).into_iter().map(finding).collect()
 }
 
 fn mentions(machine: &Machine) -> Vec<Mention> {
@@ -403,6 +381,13 @@ mod tests {
             ("usr/share/p11-kit/modules/opensc-pkcs11.module", "module: opensc-pkcs11.so\n"),
         ]);
         assert!(found[1].starts_with("opensc-beside: p11-kit: /usr/share/p11-kit/modules/opensc"), "{found:?}");
+    }
+
+    #[test]
+    fn a_browser_that_is_only_there_in_a_box_is_not_to_be_set_up() {
+        let found =
+            found(&[("snap/bin/firefox", ""), ("usr/bin/firefox", "#!/bin/sh\nexec /snap/bin/firefox \"$@\"\n")]);
+        assert!(matches!(&found[..], [one] if one.starts_with("program-sandboxed: ")), "{found:?}");
     }
 
     #[test]

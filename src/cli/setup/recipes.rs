@@ -2,7 +2,7 @@
 
 use super::edit::{Edit, Found, Part};
 use super::{Exit, Failure, Program, Result};
-use crate::cli::browsers;
+use crate::cli::browsers::{self, Browser, Sandboxed};
 use crate::cli::machine::{Machine, entries};
 use crate::cli::{modules, nss, shown};
 use crate::words::{self, Language};
@@ -34,7 +34,7 @@ pub struct Recipe {
 /// The recipe for `program`, with the module in `directory`.
 ///
 /// # Errors
-/// [`Exit::Usage`] where a choice is missing, [`Exit::Failed`] where the program was never used.
+/// [`Exit::Usage`] where a choice is missing, [`Exit::Failed`] where the program was never used or cannot use the card.
 pub fn of(
     program: Program,
     machine: &Machine,
@@ -47,7 +47,7 @@ pub fn of(
         return Err(Failure::new(Exit::Usage, "--host is for ssh"));
     }
     match program {
-        Program::Firefox if privileged => Ok(firefox_of_all(machine, directory)),
+        Program::Firefox if privileged => firefox_of_all(machine, directory),
         Program::Firefox => firefox(machine, directory),
         Program::Chromium => chromium(machine, directory),
         Program::Ssh => ssh(machine, directory, hosts),
@@ -67,38 +67,64 @@ pub fn host(text: &str) -> std::result::Result<String, String> {
     }
 }
 
-fn firefox_of_all(machine: &Machine, directory: &str) -> Recipe {
+fn firefox_of_all(machine: &Machine, directory: &str) -> Result<Recipe> {
+    let sandboxed = beside_an_ordinary(machine, Browser::Firefox)?;
     let file = machine.system("/etc/firefox/policies/policies.json");
-    Recipe {
+    let done = "Every Firefox of this machine loads the module from its next start on.";
+    Ok(Recipe {
         database: None,
         edits: vec![Edit { mode: 0o644, shared: true, ..whole(file, FIREFOX, directory, "") }],
-        afterwards: vec!["Every Firefox of this machine loads the module from its next start on.".into()],
-    }
+        afterwards: [vec![done.into()], sandboxed].concat(),
+    })
 }
 
 fn firefox(machine: &Machine, directory: &str) -> Result<Recipe> {
     let places = [machine.home(".mozilla/firefox"), machine.config("mozilla/firefox")];
     let profiles = places.iter().flatten().flat_map(|place| entries(place)).map(|profile| profile.join(nss::FILE));
     let profiles: Vec<_> = profiles.filter(|file| file.is_file()).collect();
+    let sandboxed = Sandboxed::used(machine, Browser::Firefox);
     if profiles.is_empty() {
-        return Err(Failure::new(Exit::Failed, "Firefox has no profile of yours yet")
-            .next("Start Firefox once and close it; or set it up for everybody: sudo -H jpki setup firefox"));
+        return Err(match sandboxed.first() {
+            Some(one) => Failure::new(Exit::Failed, one.what())
+                .next(format!("{}\nStart that once, close it, and say this again.", Sandboxed::NEXT)),
+            None => Failure::new(Exit::Failed, "Firefox has no profile of yours yet")
+                .next("Start Firefox once and close it; or set it up for everybody: sudo -H jpki setup firefox"),
+        });
     }
     Ok(Recipe {
         database: None,
         edits: profiles.into_iter().map(|file| nss_module(file, directory)).collect(),
-        afterwards: vec!["Close Firefox and start it again.".into()],
+        afterwards: [vec!["Close Firefox and start it again.".into()], notes(&sandboxed)].concat(),
     })
 }
 
 fn chromium(machine: &Machine, directory: &str) -> Result<Recipe> {
+    let sandboxed = beside_an_ordinary(machine, Browser::Chromium)?;
     let database = home(browsers::chromium_database(machine))?;
     let file = database.join(nss::FILE);
     Ok(Recipe {
         database: (!file.is_file()).then_some(database),
         edits: vec![nss_module(file, directory)],
-        afterwards: vec!["Close Chromium and start it again.".into()],
+        afterwards: [vec!["Close Chromium and start it again.".into()], sandboxed].concat(),
     })
+}
+
+/// What to say of a browser's kinds that cannot use the card.
+///
+/// # Errors
+/// [`Exit::Failed`] where there is no other: what is set up would help nobody.
+fn beside_an_ordinary(machine: &Machine, browser: Browser) -> Result<Vec<String>> {
+    let sandboxed = Sandboxed::used(machine, browser);
+    match sandboxed.first() {
+        Some(one) if !browser.is_ordinary(machine) => Err(Failure::new(Exit::Failed, one.what()).next(Sandboxed::NEXT)),
+        _ => Ok(notes(&sandboxed)),
+    }
+}
+
+fn notes(sandboxed: &[Sandboxed]) -> Vec<String> {
+    let mut notes: Vec<_> = sandboxed.iter().map(|one| format!("{}.", one.what())).collect();
+    notes.extend((!notes.is_empty()).then(|| Sandboxed::NEXT.to_owned()));
+    notes
 }
 
 /// Browsers see the authentication token only.
@@ -221,6 +247,35 @@ mod tests {
         assert_eq!(file, Path::new("/root-of-test/etc/firefox/policies/policies.json"));
         let policy: serde_json::Value = serde_json::from_str(text).unwrap();
         assert!(policy["policies"]["SecurityDevices"].to_string().contains("/usr/lib/pkcs11/libjpki_pkcs11-auth.so"));
+    }
+
+    #[test]
+    fn a_browser_that_is_only_there_in_a_box_is_not_set_up_and_beside_another_it_is_pointed_out() {
+        let wrapper = "#!/bin/sh\nexec /snap/bin/firefox \"$@\"\n";
+        let in_snap = ("home/me/snap/firefox/common/.mozilla/firefox/x.default/pkcs11.txt", "");
+        let profile = ("home/me/.mozilla/firefox/x.default/pkcs11.txt", "");
+        let chromium = ("var/lib/flatpak/app/org.chromium.Chromium/current", "");
+        for (program, privileged, alone, beside) in [
+            (Program::Firefox, false, vec![in_snap, ("usr/bin/firefox", wrapper)], profile),
+            (
+                Program::Firefox,
+                true,
+                vec![("snap/bin/firefox", ""), ("usr/bin/firefox", wrapper)],
+                ("usr/bin/firefox-esr", ""),
+            ),
+            (Program::Chromium, false, vec![chromium], ("usr/bin/google-chrome", "")),
+        ] {
+            let recipe = |files: &[(&str, &str)]| {
+                of(program, &Machine::with_files(files).1, "/usr/lib/pkcs11", &[], privileged, Language::En)
+            };
+            let failure = recipe(&alone).err().expect("there is no other");
+            assert!(format!("{failure:?}").contains("which can neither load the module"), "{failure:?}");
+            let afterwards =
+                recipe(&[alone, vec![beside]].concat()).unwrap_or_else(|failure| panic!("{failure:?}")).afterwards;
+            assert!(afterwards.iter().any(|line| line.contains("which can neither load the module")), "{afterwards:?}");
+            let afterwards = recipe(&[beside]).unwrap_or_else(|failure| panic!("{failure:?}")).afterwards;
+            assert_eq!(afterwards.len(), 1, "{afterwards:?}");
+        }
     }
 
     #[test]
