@@ -279,6 +279,30 @@ fn what_people_put_a_pin_into_is_for_their_eyes_only() {
     assert!(modes.len() >= 7 && modes.iter().all(|(_, mode)| *mode == 0o600), "{modes:?}");
 }
 
+#[test]
+fn where_no_notes_can_be_kept_the_reason_is_said() {
+    let home = Home::new();
+    let modules = home.modules.to_str().unwrap();
+    let said = |variables: &[(&str, &str)]| {
+        let mut jpki = home.program(home.scratch.path().join("jpki"));
+        jpki.args(["setup", "java", "--module-dir", modules]).envs(variables.iter().copied());
+        run(&mut jpki).refused()
+    };
+    let unset = said(&[("HOME", "")]);
+    assert!(unset.contains("the variable HOME is not set"), "{unset}");
+    let missing = said(&[("XDG_STATE_HOME", "/nowhere")]);
+    assert!(missing.contains("/nowhere: No such file"), "{missing}");
+    let file = said(&[("HOME", "/dev/null")]);
+    assert!(file.contains("/dev/null is no directory"), "{file}");
+    fs::set_permissions(home.path(""), Permissions::from_mode(0o775)).unwrap();
+    let open = said(&[]);
+    assert!(open.contains("others may write to ") && open.contains("chmod go-w "), "{open}");
+    if is_root() {
+        let theirs = said(&[("HOME", "/root")]);
+        assert!(theirs.contains("/root") && theirs.contains("sudo -H"), "{theirs}");
+    }
+}
+
 fn new_database(home: &Home, directory: &Path) {
     let certutil = tool("certutil", "libnss3-tools");
     run(home.program(certutil).arg("-N").arg("-d").arg(format!("sql:{}", directory.display())).arg("--empty-password"))

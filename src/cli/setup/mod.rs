@@ -11,6 +11,10 @@ use crate::sys;
 use crate::words::Language;
 use clap::ValueEnum;
 use journal::Journal;
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -68,10 +72,7 @@ impl Program {
 /// Runs `jpki setup`.
 pub fn run(arguments: &Arguments, config: &Config, language: Language) -> Result<()> {
     let program = arguments.program;
-    let state = config.state_dir.as_deref().ok_or_else(|| {
-        Failure::new(Exit::Failed, "there is no place to keep what was there before")
-            .next("Your home directory must belong to you. With sudo, say: sudo -H jpki setup …")
-    })?;
+    let state = config.state_dir.as_deref().ok_or_else(|| no_place(|name| env::var_os(name)))?;
     let mut journal = Journal::open(state, program.name(), arguments.dry_run).map_err(|error| failed(&error))?;
     // What was done is said, whatever comes after it.
     let mut said = Vec::new();
@@ -105,6 +106,29 @@ fn set_up(arguments: &Arguments, language: Language, journal: &mut Journal, said
         said.push(format!("jpki setup {} --undo takes it out again.", program.name()));
     }
     Ok(())
+}
+
+/// Why there is no directory for state: it lies below one that is ours, into which nobody else may write.
+fn no_place(variable: impl Fn(&str) -> Option<OsString>) -> Failure {
+    let absolute = |name: &str| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let Some(base) = ["XDG_STATE_HOME", "HOME"].into_iter().find_map(absolute) else {
+        return no_place_because("the variable HOME is not set", "Set it to your home directory.");
+    };
+    let name = shown(&base);
+    match fs::metadata(&base) {
+        Err(error) => no_place_because(&format!("{name}: {error}"), "It has to be a directory of yours."),
+        Ok(metadata) if !metadata.is_dir() => {
+            no_place_because(&format!("{name} is no directory"), "It has to be a directory of yours.")
+        }
+        Ok(metadata) if Some(metadata.uid()) != sys::effective_user() => {
+            no_place_because(&format!("{name} belongs to another user"), "With sudo, say: sudo -H jpki setup …")
+        }
+        Ok(_) => no_place_because(&format!("others may write to {name}"), &format!("chmod go-w {name}")),
+    }
+}
+
+fn no_place_because(why: &str, next: &str) -> Failure {
+    Failure::new(Exit::Failed, format!("there is no place to keep what was there before: {why}")).next(next)
 }
 
 /// Has NSS's certutil make an empty database, as Chromium would where it needs one.
