@@ -303,6 +303,17 @@ fn where_no_notes_can_be_kept_the_reason_is_said() {
     }
 }
 
+#[test]
+fn a_module_directory_that_cannot_be_found_because_ours_is_gone_is_named() {
+    let home = Home::new();
+    let gone = "mkdir gone && cd gone && rmdir ../gone && exec \"$@\"";
+    let jpki = home.scratch.path().join("jpki");
+    let said =
+        run(home.program("/bin/sh").args(["-c", gone, "sh"]).arg(jpki).args(["setup", "java", "--module-dir", "lib"]));
+    let said = said.refused();
+    assert!(said.contains("lib: No such file"), "{said}");
+}
+
 fn new_database(home: &Home, directory: &Path) {
     let certutil = tool("certutil", "libnss3-tools");
     run(home.program(certutil).arg("-N").arg("-d").arg(format!("sql:{}", directory.display())).arg("--empty-password"))

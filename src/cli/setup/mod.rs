@@ -162,7 +162,8 @@ fn make_database(directory: &Path, machine: &Machine, journal: &mut Journal, dry
 /// Where the module's files lie: as text, since it goes into text.
 fn module_directory(arguments: &Arguments, machine: &Machine) -> Result<String> {
     let directory = match &arguments.module_dir {
-        Some(directory) => std::path::absolute(directory)?,
+        Some(directory) => std::path::absolute(directory)
+            .map_err(|error| Failure::new(Exit::Failed, format!("{}: {error}", shown(directory))))?,
         None => modules::directories(machine).into_iter().next().ok_or_else(|| {
             Failure::new(Exit::Failed, "the module is not installed")
                 .next("In the source: make build && sudo make install. Or say where it is, with --module-dir.")
