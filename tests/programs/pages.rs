@@ -212,6 +212,19 @@ fn every_page_says_what_others_learn_from_the_certificate_it_uses() {
     none(faults);
 }
 
+/// The page has said to merge our policy with those that are there.
+#[test]
+fn the_page_of_firefox_removes_no_policies_of_others() {
+    let mut faults = BTreeSet::new();
+    for language in &LANGUAGES {
+        let (name, page) = page("firefox", language);
+        let commands = blocks(&page, "sh").concat();
+        let removes = commands.lines().filter(|line| line.contains("rm ") && line.contains("policies.json"));
+        faults.extend(removes.map(|line| format!("{name}: {line}")));
+    }
+    none(faults);
+}
+
 /// In Japanese a secret is called by what it is for.
 #[test]
 fn no_japanese_page_speaks_of_a_pin_or_of_some_password() {
