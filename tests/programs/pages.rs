@@ -212,6 +212,18 @@ fn every_page_says_what_others_learn_from_the_certificate_it_uses() {
     none(faults);
 }
 
+/// Who resets a locked secret depends on whether the other one is known, which `jpki status` tells.
+#[test]
+fn no_page_sends_everybody_with_a_locked_secret_to_the_municipal_office() {
+    let mut faults = BTreeSet::new();
+    for (name, page) in pages() {
+        if ["municipal office", "市区町村の窓口"].iter().any(|window| page.contains(window)) {
+            faults.insert(name);
+        }
+    }
+    none(faults);
+}
+
 /// The page has said to merge our policy with those that are there.
 #[test]
 fn the_page_of_firefox_removes_no_policies_of_others() {
