@@ -6,6 +6,7 @@ use crate::common::running::Running;
 use crate::common::{eventually, run, tool};
 use crate::ground::with_ground;
 use crate::pages::snippets;
+use crate::program::{program, run_typing};
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
@@ -170,11 +171,12 @@ fn the_commands_of_the_page_sign_a_document_and_openssl_verifies_it() {
         let modules = ground.installed.sign().parent().expect("it is in one").display().to_string();
         let commands = snippets(PROGRAM, "sh").into_iter().find(|commands| commands.contains("--sign"));
         let commands = commands.expect("the page says how to sign").replace("/usr/local/lib/pkcs11", &modules);
-        let ran = run(Command::new("sh")
-            .args(["-ec", &commands])
-            .current_dir(ground.scratch.path())
-            .env("PASSWORD", PASSWORD));
-        assert!(ran.ok().contains("Verified OK"));
+        let mut shell = program("bash", "bash");
+        shell
+            .args(["-ec", &format!("{commands}\necho \"${{PASSWORD-none}} is left\"")])
+            .current_dir(ground.scratch.path());
+        let said = run_typing(&ground.scratch, &mut shell, PASSWORD).ok();
+        assert!(said.contains("Verified OK") && said.contains("none is left"), "{said}");
         assert_eq!((card.cost().verifies, card.tries()), (2, (3, 5)));
     });
 }
