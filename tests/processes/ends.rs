@@ -5,7 +5,6 @@ use crate::common::client::{self, AUTH, Client, OTHER_AUTH};
 use crate::common::pcscd::{Inserted, Pcscd, with_pcscd};
 use crate::common::rival::{Asked, Rival};
 use crate::common::{Ran, Scratch, eventually, run};
-use cryptoki_sys::*;
 use jpki_pkcs11::emulator::image::Kind;
 use pcsc::{Disposition, ShareMode};
 use std::path::PathBuf;
