@@ -14,10 +14,11 @@ use std::path::Path;
 #[derive(Debug)]
 pub(crate) struct LoginLock(Locked);
 
-/// The card to ourselves among processes of this user: nobody else is logged in, and nobody can begin to while this lives.
+/// The card to ourselves among processes of this user: nobody else is known to be logged in, and nobody can announce a
+/// login while this lives.
 #[derive(Debug)]
 pub(crate) struct LastLogin {
-    _file: Locked,
+    _file: Option<Locked>,
 }
 
 /// A locked file. Closing it is not enough to unlock it: a child that was forked meanwhile has it open, lock and all.
@@ -32,13 +33,31 @@ impl Drop for Locked {
     }
 }
 
+/// Announces a login, before its VERIFY is sent, so that nobody who ends another one logs this one out. `None` where that
+/// cannot be done: the login then counts for nobody.
+pub(crate) fn announce(runtime_dir: Option<&Path>, card: &str) -> Option<LoginLock> {
+    let announced = LoginLock::announce(runtime_dir?, card);
+    announced.inspect_err(|error| log::warn!("other processes cannot see this login: {error}")).ok()
+}
+
+/// Ends the login that `lock` announced. `Some` unless another process is logged in to the card: the caller logs it out,
+/// then drops that. A login that others could not see, or that cannot ask for them, is taken for the last one, since a
+/// login that is lost costs less than one that stays.
+pub(crate) fn end(lock: Option<LoginLock>) -> Option<LastLogin> {
+    match lock.map(LoginLock::end) {
+        Some(Ok(Some(file))) => Some(LastLogin { _file: Some(file) }),
+        Some(Ok(None)) => None,
+        Some(Err(error)) => {
+            log::warn!("cannot tell whether another process is logged in: {error}");
+            Some(LastLogin { _file: None })
+        }
+        None => Some(LastLogin { _file: None }),
+    }
+}
+
 impl LoginLock {
-    /// Announces a login, before its VERIFY is sent, so that nobody who ends another one logs this one out. Waits for an
-    /// exclusive holder: it holds the lock for one SELECT.
-    ///
-    /// # Errors
-    /// The directory cannot be made or used; the login then counts for nobody.
-    pub(crate) fn announce(runtime_dir: &Path, card: &str) -> io::Result<LoginLock> {
+    /// Waits for an exclusive holder: it holds the lock for one SELECT.
+    fn announce(runtime_dir: &Path, card: &str) -> io::Result<LoginLock> {
         sys::make_private(runtime_dir)?;
         let mut options = OpenOptions::new();
         options.create(true).truncate(false).write(true);
@@ -56,17 +75,14 @@ impl LoginLock {
         Ok(LoginLock(Locked(file)))
     }
 
-    /// Ends the login. `Some` if it was the last one on this card: the caller logs the card out, then drops it.
-    ///
-    /// # Errors
-    /// The lock cannot be asked for; somebody else may be logged in.
-    pub(crate) fn end(self) -> io::Result<Option<LastLogin>> {
+    /// The file, locked for this process alone, if no other is logged in.
+    fn end(self) -> io::Result<Option<Locked>> {
         // Given up first: two that both tried to turn a shared lock into an exclusive one would both fail, and nobody
         // would log the card out.
         let LoginLock(file) = self;
         file.0.unlock()?;
         match file.0.try_lock() {
-            Ok(()) => Ok(Some(LastLogin { _file: file })),
+            Ok(()) => Ok(Some(file)),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => Err(error),
         }
@@ -84,21 +100,28 @@ mod tests {
     #[test]
     fn only_the_last_login_on_a_card_logs_it_out() {
         let runtime = directory("last");
-        let first = LoginLock::announce(&runtime, "card").unwrap();
-        let second = LoginLock::announce(&runtime, "card").unwrap();
-        let other = LoginLock::announce(&runtime, "other").unwrap();
-        assert!(first.end().unwrap().is_none(), "the second login is still there");
-        assert!(second.end().unwrap().is_some());
-        assert!(other.end().unwrap().is_some(), "another card's logins do not count");
+        let first = announce(Some(&runtime), "card");
+        let second = announce(Some(&runtime), "card");
+        let other = announce(Some(&runtime), "other");
+        assert!(first.is_some() && second.is_some() && other.is_some());
+        assert!(end(first).is_none(), "the second login is still there");
+        assert!(end(second).is_some());
+        assert!(end(other).is_some(), "another card's logins do not count");
         std::fs::remove_dir_all(runtime).unwrap();
+    }
+
+    #[test]
+    fn a_login_that_others_cannot_see_is_the_last_one() {
+        assert!(announce(Some(Path::new("/dev/null/no directory")), "card").is_none());
+        assert!(end(announce(None, "card")).is_some());
     }
 
     #[test]
     fn nobody_logs_in_while_the_last_one_logs_the_card_out() {
         let runtime = directory("exclusive");
-        let last = LoginLock::announce(&runtime, "card").unwrap().end().unwrap().unwrap();
+        let last = end(announce(Some(&runtime), "card")).unwrap();
         let path = runtime.clone();
-        let next = std::thread::spawn(move || LoginLock::announce(&path, "card").map(drop));
+        let next = std::thread::spawn(move || announce(Some(&path), "card").map(drop));
         assert!(!next.is_finished());
         drop(last);
         next.join().unwrap().unwrap();
@@ -126,7 +149,7 @@ mod tests {
     fn the_file_is_private() {
         use std::os::unix::fs::PermissionsExt;
         let runtime = directory("private");
-        let _lock = LoginLock::announce(&runtime, "card").unwrap();
+        let _lock = announce(Some(&runtime), "card").unwrap();
         let mode = std::fs::metadata(runtime.join("card.login")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         std::fs::remove_dir_all(runtime).unwrap();

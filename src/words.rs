@@ -132,6 +132,16 @@ words! {
     ASK_AGAIN = "確認のため、もう一度入力してください。", "請再輸入一次以確認。", "Enter it once more.";
     /// A secret was changed; `{secret}`.
     CHANGED = "{secret}を変更しました。", "{secret}已變更。", "The {secret} is changed.";
+    /// Of a card that could not be told that a login has ended.
+    STILL_LOGGED_IN =
+        "カードがパスワードを受け付けたままになっているおそれがあります。カードをリーダライタから取り出してください。",
+        "卡片可能仍處於已輸入密碼的狀態，請將卡片從讀卡機取出。",
+        "The card may still take the secret as given. Take it out of the reader.";
+    /// Of a card that refuses to forget a login.
+    POWER_CUT =
+        "カードがパスワードを受け付けたままになるため、カードの電源を切りました。ほかのプログラムがカードを使っている間は切れません。その場合はカードを取り出してください。",
+        "卡片不肯結束已輸入密碼的狀態，因此已切斷其電源。其他程式使用卡片期間無法切斷，此時請取出卡片。",
+        "The card would not forget the secret, so its power was cut. That cannot be done while another program uses the card: then take it out of the reader.";
     /// Before the last try.
     LAST_TRY =
         "残り1回です。間違えるとロックされます。続けますか。", "只剩 1 次。再輸入錯誤將會鎖卡。要繼續嗎？",

@@ -13,12 +13,14 @@ mod abilities;
 mod channel;
 mod commands;
 mod info;
+mod login;
 mod profile;
 mod talk;
 
 pub use channel::Application;
 pub use commands::Scheme;
 pub use info::TokenInfo;
+pub(crate) use login::LoginEnd;
 pub use profile::{File, Key, KeyProfile, Kind, Profile};
 
 use crate::apdu::Sw;

@@ -17,6 +17,8 @@ mod secrets;
 mod setup;
 mod status;
 mod terminal;
+#[cfg(test)]
+mod tests;
 
 pub use failure::{Exit, Failure, Result};
 

@@ -1,7 +1,7 @@
 //! `jpki pin change`: the old secret, twice the new one, and both to the card in one transaction.
 
 use super::cards::{self, Content};
-use super::secrets::{self, Secret};
+use super::secrets::{self, Login, Secret};
 use super::terminal::Terminal;
 use super::{Exit, Failure, Result, output};
 use crate::card::{self, Key};
@@ -39,23 +39,21 @@ pub fn run(arguments: &Arguments, config: &Config, language: Language) -> Result
     let mut readers = cards::look(config, arguments.reader.as_deref())?;
     let mut terminal = Terminal::open(arguments.asking.stdin)?;
     let index = cards::choose(&readers, &mut terminal)?;
-    let Some(Content::Card(card)) = readers.get_mut(index).map(|reader| &mut reader.content) else {
+    let Content::Card(mut card) = readers.swap_remove(index).content else {
         return Err(cards::none(&readers));
     };
 
-    let secret = Secret::of(card, key, language)?;
+    let secret = Secret::of(&mut card, key, language)?;
     let old = secret.ask(&mut terminal, &arguments.asking)?;
     let new = secret.ask_new(&mut terminal)?;
-    let lock = secrets::announce(card, config);
+    let mut login = Login::announce(&card, config);
     let mut presented = false;
     let result = card.session(|application| {
-        application.verify(key, &old)?;
+        login.verify(application, key, &old)?;
         presented = true;
         application.change(key, &new)
     });
-    if presented {
-        secrets::end_login(card, lock)?;
-    }
+    login.end(*card, language)?;
     match result {
         Ok(()) => output::lines([words::CHANGED.filled(language, &[("secret", secret.name())])]),
         Err(error) if !presented => Err(secret.failure(error)),

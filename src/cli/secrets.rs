@@ -3,10 +3,11 @@
 
 use super::terminal::Terminal;
 use super::{Exit, Failure, Result, output};
-use crate::card::{self, Card, Key, Kind, Tries};
+use crate::card::{self, Application, Card, Key, Kind, LoginEnd, Tries};
 use crate::config::Config;
-use crate::login_lock::LoginLock;
+use crate::login_lock::{self, LoginLock};
 use crate::secret::{Form, Malformed, Pin};
+use crate::transport::{self, Disposition};
 use crate::words::{self, Language, Words};
 
 /// How secrets are asked for.
@@ -138,21 +139,50 @@ pub fn locked_sentence(kind: Kind, key: Key) -> Words {
     }
 }
 
-/// Shows other processes of this user that a secret is about to be presented; to be called before it is.
-pub fn announce(card: &Card, config: &Config) -> Option<LoginLock> {
-    let announced = LoginLock::announce(config.runtime_dir.as_deref()?, &card.info().fingerprint());
-    announced.inspect_err(|error| log::warn!("other processes cannot see this login: {error}")).ok()
+/// A login of one command; other processes of this user see it from before its secret is presented.
+pub struct Login {
+    lock: Option<LoginLock>,
+    /// Whether the card may take the secret as given.
+    begun: bool,
 }
 
-/// Makes the card forget every secret it was given, so that nobody uses its keys without them; unless another process of
-/// this user is logged in, whose login it would end too.
-pub fn end_login(card: &mut Card, lock: Option<LoginLock>) -> Result<()> {
-    let last = lock.map(LoginLock::end).transpose().unwrap_or_else(|error| {
-        log::warn!("cannot tell whether another process is logged in: {error}");
-        None
-    });
-    if !matches!(last, Some(None)) && !card.end_logins()? {
-        output::warn("the card still takes the secret as given; take it out of the reader");
+impl Login {
+    /// Announces it; to be called before the secret is presented to `card`.
+    pub fn announce(card: &Card, config: &Config) -> Login {
+        let lock = login_lock::announce(config.runtime_dir.as_deref(), &card.info().fingerprint());
+        Login { lock, begun: false }
     }
-    Ok(())
+
+    /// Begins it: presents `pin` for `key`, once.
+    ///
+    /// # Errors
+    /// Those of [`Application::verify`].
+    pub fn verify(&mut self, application: &mut Application<'_, '_>, key: Key, pin: &Pin) -> card::Result<()> {
+        let verified = application.verify(key, pin);
+        self.begun |= verified.as_ref().err().is_none_or(card::Error::may_have_logged_in);
+        verified
+    }
+
+    /// Ends it: leaves the card logged out, unless another process of this user is logged in to it.
+    ///
+    /// # Errors
+    /// [`Exit::Failed`] where the card may still be logged in.
+    pub fn end(self, mut card: Card, language: Language) -> Result<()> {
+        if !self.begun {
+            return Ok(());
+        }
+        match card.end_login(self.lock) {
+            Ok(LoginEnd::Out | LoginEnd::Others) => Ok(()),
+            Ok(LoginEnd::Refused(_last)) => {
+                card.close(Disposition::Unpower);
+                output::warn(words::POWER_CUT.text(language));
+                Ok(())
+            }
+            // A card that was taken out has forgotten everything.
+            Err(card::Error::Transport(transport::Error::Removed)) => Ok(()),
+            Err(error) => {
+                Err(Failure::new(Exit::Failed, error.to_string()).next(words::STILL_LOGGED_IN.text(language)))
+            }
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! `jpki status`: readers, cards, tries left and certificates. One report, for people or as JSON.
 
-use super::cards::{self, Content};
-use super::secrets::{self, Secret};
+use super::cards::{self, Content, Reader};
+use super::secrets::{self, Login, Secret};
 use super::terminal::Terminal;
 use super::{Result, output};
 use crate::card::{self, Card, File, Key, Kind, Tries};
@@ -11,6 +11,7 @@ use crate::cert::view::{View, personal_rows};
 use crate::config::Config;
 use crate::words::{self, Language, Words};
 use serde::Serialize;
+use std::mem;
 use std::time::SystemTime;
 
 /// What `jpki status` is asked.
@@ -106,49 +107,57 @@ enum CertificateReport {
 /// Runs `jpki status`.
 pub fn run(arguments: &Arguments, config: &Config, language: Language) -> Result<()> {
     let mut readers = cards::look(config, arguments.reader.as_deref())?;
-    let mut opened = None;
-    if arguments.sign {
-        let mut terminal = Terminal::open(arguments.asking.stdin)?;
-        let index = cards::choose(&readers, &mut terminal)?;
-        if let Some(Content::Card(card)) = readers.get_mut(index).map(|reader| &mut reader.content) {
-            let secret = Secret::of(card, Key::Signature, language)?;
-            terminal.tell(words::SIGN_NOTICE.text(language))?;
-            let password = secret.ask(&mut terminal, &arguments.asking)?;
-            let lock = secrets::announce(card, config);
-            card.session(|application| application.verify(Key::Signature, &password))
-                .map_err(|error| secret.failure(error))?;
-            opened = Some((index, lock));
-        }
-    }
-
+    let mut opened = if arguments.sign { Some(open(&mut readers, arguments, config, language)?) } else { None };
+    let without_card = cards::none(&readers);
     let mut report = Report { version: 1, readers: Vec::new() };
-    for (index, reader) in readers.iter_mut().enumerate() {
-        let found = match &mut reader.content {
+    for (index, Reader { name, content }) in readers.into_iter().enumerate() {
+        let found = match content {
             Content::Empty => Found::Empty,
             Content::Ignored => Found::Ignored,
             Content::Mute => Found::Mute,
             Content::Foreign => Found::Foreign,
-            Content::Unserved(label) => Found::Unserved { label: label.clone() },
+            Content::Unserved(label) => Found::Unserved { label },
             Content::Failed(error) => Found::Failed { reason: error.to_string() },
-            Content::Card(card) => {
-                let found = card_report(card, arguments.unmask);
-                if let Some((_, lock)) = opened.take_if(|(opened, _)| *opened == index) {
-                    secrets::end_login(card, lock)?;
+            Content::Card(mut card) => {
+                let found = card_report(&mut card, arguments.unmask);
+                if let Some((_, login)) = opened.take_if(|(opened, _)| *opened == index) {
+                    login.end(*card, language)?;
                 }
                 found.map_or_else(|error| Found::Failed { reason: error.to_string() }, Found::Card)
             }
         };
-        report.readers.push(ReaderReport { name: reader.name.clone(), found });
+        report.readers.push(ReaderReport { name, found });
     }
     if arguments.json {
         output::json(&report)?;
     } else {
         output::lines(report.lines(language))?;
     }
-    if report.readers.iter().any(|reader| matches!(reader.found, Found::Card(_))) {
-        Ok(())
-    } else {
-        Err(cards::none(&readers))
+    let any = report.readers.iter().any(|reader| matches!(reader.found, Found::Card(_)));
+    if any { Ok(()) } else { Err(without_card) }
+}
+
+/// Presents the signature password to the card that is meant, and returns its reader's index.
+fn open(readers: &mut [Reader], arguments: &Arguments, config: &Config, language: Language) -> Result<(usize, Login)> {
+    let mut terminal = Terminal::open(arguments.asking.stdin)?;
+    let index = cards::choose(readers, &mut terminal)?;
+    let Some(reader) = readers.get_mut(index) else { return Err(cards::none(readers)) };
+    let Content::Card(mut card) = mem::replace(&mut reader.content, Content::Empty) else {
+        return Err(cards::none(readers));
+    };
+    let secret = Secret::of(&mut card, Key::Signature, language)?;
+    terminal.tell(words::SIGN_NOTICE.text(language))?;
+    let password = secret.ask(&mut terminal, &arguments.asking)?;
+    let mut login = Login::announce(&card, config);
+    match card.session(|application| login.verify(application, Key::Signature, &password)) {
+        Ok(()) => {
+            reader.content = Content::Card(card);
+            Ok((index, login))
+        }
+        Err(error) => {
+            login.end(*card, language)?;
+            Err(secret.failure(error))
+        }
     }
 }
 

@@ -10,8 +10,8 @@ use super::rv::{Result, Rv};
 use super::session::Session;
 use super::slots::{Epoch, Slot};
 use super::token::Login;
-use crate::card::{self, Card, File, Key, Tries};
-use crate::login_lock::LoginLock;
+use crate::card::{self, Card, File, Key, LoginEnd, Tries};
+use crate::login_lock::{self, LoginLock};
 use crate::secret::{Malformed, Pin};
 use crate::sys::LockedBytes;
 use crate::transport::{Disposition, Error as Transport};
@@ -151,11 +151,8 @@ impl Module {
             if token.with(present.epoch, |state| state.is_logged_in(None)) == Ok(true) {
                 return Ok(Err(Rv::USER_ALREADY_LOGGED_IN));
             }
-            card.session(|application| application.verify(key, pin)).inspect_err(|error| {
-                unclear = !matches!(
-                    error,
-                    card::Error::Refused(_) | card::Error::NoKey | card::Error::Transport(Transport::Busy)
-                );
+            card.session(|application| {
+                application.verify(key, pin).inspect_err(|error| unclear = error.may_have_logged_in())
             })?;
             Ok(token.with(present.epoch, |state| state.begin(held, lock.take())))
         });
@@ -272,10 +269,7 @@ impl Module {
 
     /// Shows other processes of this user that one more is about to be logged in.
     fn announce(&self, present: &Present) -> Option<LoginLock> {
-        let directory = self.config.runtime_dir.as_deref()?;
-        LoginLock::announce(directory, &present.identity.info.fingerprint())
-            .inspect_err(|error| log::warn!("other processes cannot see this login: {error}"))
-            .ok()
+        login_lock::announce(self.config.runtime_dir.as_deref(), &present.identity.info.fingerprint())
     }
 
     /// Ends this process's login to the token in `slot`, and the card's if it was the last.
@@ -346,22 +340,13 @@ impl Module {
     /// Leaves the card logged out, unless somebody else is still logged in to it: the other token of this process, or
     /// another process of this user. `lock` is what this login was announced by.
     fn leave_card(&self, reader: &Reader, slot: Slot, epoch: Epoch, lock: Option<LoginLock>) -> Result<()> {
-        let _last = match lock.map(LoginLock::end) {
-            Some(Ok(Some(last))) => Some(last),
-            Some(Ok(None)) => return Ok(()),
-            Some(Err(error)) => {
-                log::warn!("cannot tell whether another process is logged in: {error}");
-                None
-            }
-            None => None,
-        };
         let other = reader.token(slot.key.other());
         if other.with(epoch, |state| state.is_logged_in(self.max_login(Slot { key: slot.key.other(), ..slot })))? {
             return Ok(());
         }
-        match self.with_card(reader, epoch, Card::end_logins)? {
-            Ok(true) => Ok(()),
-            Ok(false) => {
+        match self.with_card(reader, epoch, |card| card.end_login(lock))? {
+            Ok(LoginEnd::Out | LoginEnd::Others) => Ok(()),
+            Ok(LoginEnd::Refused(_last)) => {
                 let Some(connection) = reader.connection.lock().take() else { return Ok(()) };
                 log::warn!("the card would not be logged out; it is left without power where nobody else uses it");
                 connection.card.close(Disposition::Unpower);

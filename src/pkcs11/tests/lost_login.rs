@@ -252,6 +252,18 @@ fn of_two_processes_the_first_logout_does_not_end_the_others_login_and_the_last_
 }
 
 #[test]
+fn a_login_whose_answer_was_lost_is_ended_on_the_card() {
+    use crate::emulator::fault::{Aim, Fault, Faults, FaultyCard};
+    let faults = Faults::default();
+    let ground = Ground::new(FaultyCard::new(card(&MY_NUMBER), &faults));
+    let session = ground.session(AUTH);
+    faults.begin(Aim::Verify, Fault::Mute);
+    assert_eq!(ground.login(session, PIN), Err(Rv::DEVICE_ERROR));
+    faults.end();
+    assert_eq!(rival_signs(&ground, "97"), Sw::NOT_VERIFIED);
+}
+
+#[test]
 fn a_card_that_refuses_the_issuer_security_domain_is_logged_out_by_another_application_or_without_power() {
     let ground = Ground::new(with(&MY_NUMBER, |switches| switches.isd = false));
     let session = ground.session(AUTH);

@@ -1,0 +1,121 @@
+//! What becomes of a login of the program when something befalls the card or the way to it.
+
+use super::secrets::Login;
+use crate::apdu::{Command, SELECT, Sw};
+use crate::card::{self, Card, Key, Options, Probe};
+use crate::config::Config;
+use crate::emulator::PracticeCard;
+use crate::emulator::fault::{Aim, Fault, Faults, FaultyCard};
+use crate::emulator::image::{Image, Kind};
+use crate::emulator::issue::{Order, personalise};
+use crate::emulator::local::{Incident, PracticeReaders};
+use crate::emulator::seed::Seed;
+use crate::secret::{self, Pin};
+use crate::transport::Readers;
+use crate::words::Language;
+use std::sync::LazyLock;
+use tempfile::TempDir;
+
+/// A My Number Card; making its keys is what takes the time.
+static CARD: LazyLock<Image> =
+    LazyLock::new(|| personalise(&Order::new(Kind::MyNumber, Seed::from("cli"), 1_700_000_000)).unwrap());
+
+/// A reader with a card whose file outlives its removal.
+struct Ground {
+    readers: PracticeReaders,
+    faults: Faults,
+    place: TempDir,
+}
+
+impl Ground {
+    fn new() -> Ground {
+        let (readers, faults) = (PracticeReaders::new(1), Faults::default());
+        let ground = Ground { readers, faults, place: TempDir::new().unwrap() };
+        drop(PracticeCard::create(&ground.place.path().join("card"), &CARD).unwrap());
+        ground.put_back();
+        ground
+    }
+
+    fn reader(&self) -> String {
+        PracticeReaders::name(0)
+    }
+
+    /// Puts the card back if it was taken out; from now on nothing befalls it.
+    fn put_back(&self) {
+        self.readers.on_command(&self.reader(), |_| Incident::None);
+        self.faults.end();
+        if !self.readers.look().unwrap()[0].present {
+            let card = PracticeCard::open(&self.place.path().join("card")).unwrap();
+            self.readers.insert(&self.reader(), Box::new(FaultyCard::new(card, &self.faults)));
+        }
+    }
+
+    /// From now on this befalls each command that `which` picks.
+    fn befall(&self, incident: Incident, which: fn(&Command) -> bool) {
+        let incident = move |command: &Command| if which(command) { incident.clone() } else { Incident::None };
+        self.readers.on_command(&self.reader(), incident);
+    }
+
+    fn card(&self) -> Card {
+        match Card::probe(self.readers.connect(&self.reader()).unwrap(), &Options::default()).unwrap() {
+            Probe::Ours(card) => *card,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn login(&self, card: &Card) -> Login {
+        let runtime_dir = Some(self.place.path().join("run"));
+        Login::announce(card, &Config { runtime_dir, ..Config::default() })
+    }
+
+    /// Presents 1234 and ends the login. What the card said, and what came of the end.
+    fn log_in_and_out(&self) -> (card::Result<()>, super::Result<()>) {
+        let mut card = self.card();
+        let mut login = self.login(&card);
+        let pin = pin(b"1234");
+        let presented = card.session(|application| login.verify(application, Key::Authentication, &pin));
+        (presented, login.end(card, Language::En))
+    }
+
+    /// Whether the card signs without a secret.
+    fn is_logged_in(&self) -> bool {
+        self.put_back();
+        let signed = self.card().sign(Key::Authentication, card::Scheme::Pkcs1, &[1], |_| Ok(false));
+        match signed {
+            Ok(_) => true,
+            Err(error) if error.is_not_verified() => false,
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+fn pin(digits: &[u8]) -> Pin {
+    Pin::present(secret::AUTHENTICATION, digits).unwrap()
+}
+
+/// SELECT of an application that is not JPKI's, which is how a login is ended.
+fn leaves(command: &Command) -> bool {
+    const JPKI: [u8; 10] = [0xD3, 0x92, 0xF0, 0, 0x26, 1, 0, 0, 0, 1];
+    (command.ins, command.p1) == (SELECT, 4) && command.data.as_slice() != JPKI
+}
+
+#[test]
+fn a_login_whose_answer_was_unclear_is_ended_like_any_other() {
+    for fault in [Fault::Status(Sw::NO_DIAGNOSIS), Fault::OneByte, Fault::Mute] {
+        let ground = Ground::new();
+        ground.faults.begin(Aim::Verify, fault.clone());
+        let (presented, ended) = ground.log_in_and_out();
+        assert!(presented.is_err(), "{fault}");
+        assert!(ended.is_ok(), "{fault}: {ended:?}");
+        assert!(!ground.is_logged_in(), "{fault}");
+    }
+}
+
+#[test]
+fn a_card_that_refuses_every_other_application_is_left_without_power() {
+    let ground = Ground::new();
+    ground.befall(Incident::Answer(vec![0x6A, 0x82]), leaves);
+    let (presented, ended) = ground.log_in_and_out();
+    assert!(presented.is_ok() && ended.is_ok(), "{presented:?} {ended:?}");
+    assert!(!ground.is_logged_in());
+}
