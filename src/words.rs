@@ -132,6 +132,15 @@ words! {
     ASK_AGAIN = "確認のため、もう一度入力してください。", "請再輸入一次以確認。", "Enter it once more.";
     /// A secret was changed; `{secret}`.
     CHANGED = "{secret}を変更しました。", "{secret}已變更。", "The {secret} is changed.";
+    /// Of a change whose answer was lost; `{secret}`.
+    CHANGE_UNKNOWN =
+        "{secret}が変更されたかどうかは分かりません。次は新しいほうから試してください。",
+        "無法得知{secret}是否已變更。下次請先試新的密碼。",
+        "Whether the {secret} was changed is not known. Try the new one first.";
+    /// Of a change that the card refused; `{secret}`.
+    CHANGE_REFUSED =
+        "{secret}は変更されていません。これまでのものがそのまま使えます。", "{secret}並未變更，請繼續使用原來的密碼。",
+        "The {secret} is not changed. The old one still holds.";
     /// Of a card that could not be told that a login has ended.
     STILL_LOGGED_IN =
         "カードがパスワードを受け付けたままになっているおそれがあります。カードをリーダライタから取り出してください。",

@@ -69,6 +69,25 @@ impl Failure {
         Failure { next: Some(next.into()), ..self }
     }
 
+    /// The same, saying after what to do what `then` failed with.
+    #[must_use]
+    pub fn also(self, then: Result<()>) -> Failure {
+        let Err(then) = then else { return self };
+        let what = sanitise(&then.what).into_owned();
+        let lines: Vec<_> = self.next.clone().into_iter().chain([what]).chain(then.next).collect();
+        self.next(lines.join("\n"))
+    }
+
+    /// The failure of `first`, of `then`, or of both.
+    pub fn both(first: Result<()>, then: Result<()>) -> Result<()> {
+        match first {
+            Ok(()) => then,
+            // Which says nothing.
+            Err(first) if first.exit == Exit::Done => then.and(Err(first)),
+            Err(first) => Err(first.also(then)),
+        }
+    }
+
     /// The exit code.
     pub fn exit(&self) -> Exit {
         self.exit
@@ -137,5 +156,22 @@ impl From<card::Error> for Failure {
             card::Error::Refused(Tries::Uncounted) => Failure::new(Exit::Refused, "the card refused the secret"),
             error => Failure::new(Exit::Failed, error.to_string()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_two_failures_none_is_lost() {
+        let failure = |exit, what: &str| Err(Failure::new(exit, what).next(format!("{what}, next")));
+        let both = Failure::both(failure(Exit::NoCard, "first"), failure(Exit::Failed, "then")).unwrap_err();
+        assert_eq!((both.exit, both.what.as_str()), (Exit::NoCard, "first"));
+        assert_eq!(both.next.as_deref(), Some("first, next\nthen\nthen, next"));
+        // Nobody reads the output any more; stderr has its own reader.
+        let both = Failure::both(failure(Exit::Done, "gone"), failure(Exit::Failed, "then")).unwrap_err();
+        assert_eq!((both.exit, both.what.as_str()), (Exit::Failed, "then"));
+        assert_eq!(Failure::both(failure(Exit::Done, "gone"), Ok(())).unwrap_err().exit, Exit::Done);
     }
 }

@@ -4,9 +4,11 @@ use super::cards::{self, Content};
 use super::secrets::{self, Login, Secret};
 use super::terminal::Terminal;
 use super::{Exit, Failure, Result, output};
-use crate::card::{self, Key};
+use crate::apdu::Sw;
+use crate::card::{self, Card, Key};
 use crate::config::Config;
-use crate::words::{self, Language};
+use crate::secret::Pin;
+use crate::words::{self, Language, Words};
 use clap::ValueEnum;
 
 /// What `jpki pin change` is asked.
@@ -47,20 +49,57 @@ pub fn run(arguments: &Arguments, config: &Config, language: Language) -> Result
     let old = secret.ask(&mut terminal, &arguments.asking)?;
     let new = secret.ask_new(&mut terminal)?;
     let mut login = Login::announce(&card, config);
+    let outcome = change(&mut card, &mut login, key, &old, &new);
+    let ended = login.end(*card, language);
+    // First what became of the secret: whoever does not hear of it tries the wrong one next.
+    Failure::both(outcome.tell(&secret, language), ended)
+}
+
+/// How far a change came.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The new secret holds.
+    Changed,
+    /// The old secret was not accepted, or its answer was lost; the new one was not sent.
+    NotPresented(card::Error),
+    /// The card refused the new secret; the old one holds.
+    Refused(card::Error),
+    /// The new secret was sent, and what the card made of it is not known.
+    Unknown(card::Error),
+}
+
+/// Changes the secret of `key` from `old` to `new`, each of which is sent once at most.
+pub fn change(card: &mut Card, login: &mut Login, key: Key, old: &Pin, new: &Pin) -> Outcome {
     let mut presented = false;
     let result = card.session(|application| {
-        login.verify(application, key, &old)?;
+        login.verify(application, key, old)?;
         presented = true;
-        application.change(key, &new)
+        application.change(key, new)
     });
-    login.end(*card, language)?;
     match result {
-        Ok(()) => output::lines([words::CHANGED.filled(language, &[("secret", secret.name())])]),
-        Err(error) if !presented => Err(secret.failure(error)),
-        Err(card::Error::Transport(error)) => {
-            let what = format!("{error}; whether the old or the new secret holds is not known");
-            Err(Failure::new(Exit::Failed, what).next("Try the new one first, with jpki pin change."))
+        Ok(()) => Outcome::Changed,
+        Err(error) if !presented => Outcome::NotPresented(error),
+        Err(error @ card::Error::Status { sw, .. }) if nothing_changed(sw) => Outcome::Refused(error),
+        Err(error) => Outcome::Unknown(error),
+    }
+}
+
+/// Whether a card that answers this has written nothing (ISO/IEC 7816-4:2013 §5.6): an execution error with its memory
+/// unchanged, or an error found before the command was executed. Of the rest, 65xx and 6F00 above all, nobody knows.
+fn nothing_changed(sw: Sw) -> bool {
+    matches!(sw.0 >> 8, 0x64 | 0x67..=0x6E)
+}
+
+impl Outcome {
+    /// Tells the person which secret holds.
+    fn tell(self, secret: &Secret, language: Language) -> Result<()> {
+        let filled = |words: Words| words.filled(language, &[("secret", secret.name())]);
+        let failed = |error: card::Error, words| Failure::new(Exit::Failed, error.to_string()).next(filled(words));
+        match self {
+            Outcome::Changed => output::lines([filled(words::CHANGED)]),
+            Outcome::NotPresented(error) => Err(secret.failure(error)),
+            Outcome::Refused(error) => Err(failed(error, words::CHANGE_REFUSED)),
+            Outcome::Unknown(error) => Err(failed(error, words::CHANGE_UNKNOWN)),
         }
-        Err(error) => Err(Failure::new(Exit::Failed, error.to_string()).next("The old secret still holds.")),
     }
 }

@@ -3,7 +3,7 @@
 use super::cards::{self, Content, Reader};
 use super::secrets::{self, Login, Secret};
 use super::terminal::Terminal;
-use super::{Result, output};
+use super::{Failure, Result, output};
 use crate::card::{self, Card, File, Key, Kind, Tries};
 use crate::cert::Certificate;
 use crate::cert::jpki::Personal;
@@ -108,7 +108,8 @@ enum CertificateReport {
 pub fn run(arguments: &Arguments, config: &Config, language: Language) -> Result<()> {
     let mut readers = cards::look(config, arguments.reader.as_deref())?;
     let mut opened = if arguments.sign { Some(open(&mut readers, arguments, config, language)?) } else { None };
-    let without_card = cards::none(&readers);
+    let mut without_card = cards::none(&readers);
+    let mut ended = Ok(());
     let mut report = Report { version: 1, readers: Vec::new() };
     for (index, Reader { name, content }) in readers.into_iter().enumerate() {
         let found = match content {
@@ -121,20 +122,24 @@ pub fn run(arguments: &Arguments, config: &Config, language: Language) -> Result
             Content::Card(mut card) => {
                 let found = card_report(&mut card, arguments.unmask);
                 if let Some((_, login)) = opened.take_if(|(opened, _)| *opened == index) {
-                    login.end(*card, language)?;
+                    ended = login.end(*card, language);
                 }
-                found.map_or_else(|error| Found::Failed { reason: error.to_string() }, Found::Card)
+                found.map_or_else(
+                    |error| {
+                        let reason = error.to_string();
+                        without_card = error.into();
+                        Found::Failed { reason }
+                    },
+                    Found::Card,
+                )
             }
         };
         report.readers.push(ReaderReport { name, found });
     }
-    if arguments.json {
-        output::json(&report)?;
-    } else {
-        output::lines(report.lines(language))?;
-    }
+    // What was read is worth showing, however the card was left.
+    let said = if arguments.json { output::json(&report) } else { output::lines(report.lines(language)) };
     let any = report.readers.iter().any(|reader| matches!(reader.found, Found::Card(_)));
-    if any { Ok(()) } else { Err(without_card) }
+    Failure::both(said.and(if any { Ok(()) } else { Err(without_card) }), ended)
 }
 
 /// Presents the signature password to the card that is meant, and returns its reader's index.
@@ -154,10 +159,7 @@ fn open(readers: &mut [Reader], arguments: &Arguments, config: &Config, language
             reader.content = Content::Card(card);
             Ok((index, login))
         }
-        Err(error) => {
-            login.end(*card, language)?;
-            Err(secret.failure(error))
-        }
+        Err(error) => Err(secret.failure(error).also(login.end(*card, language))),
     }
 }
 

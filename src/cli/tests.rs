@@ -1,7 +1,8 @@
 //! What becomes of a login of the program when something befalls the card or the way to it.
 
+use super::pin_change::{Outcome, change};
 use super::secrets::Login;
-use crate::apdu::{Command, SELECT, Sw};
+use crate::apdu::{CHANGE_REFERENCE_DATA, Command, SELECT, Sw, VERIFY};
 use crate::card::{self, Card, Key, Options, Probe};
 use crate::config::Config;
 use crate::emulator::PracticeCard;
@@ -11,7 +12,7 @@ use crate::emulator::issue::{Order, personalise};
 use crate::emulator::local::{Incident, PracticeReaders};
 use crate::emulator::seed::Seed;
 use crate::secret::{self, Pin};
-use crate::transport::Readers;
+use crate::transport::{Error, Readers};
 use crate::words::Language;
 use std::sync::LazyLock;
 use tempfile::TempDir;
@@ -77,6 +78,23 @@ impl Ground {
         (presented, login.end(card, Language::En))
     }
 
+    /// Changes 1234 into 5678 and ends the login. What came of it, and of the end.
+    fn change(&self) -> (Outcome, super::Result<()>) {
+        let mut card = self.card();
+        let mut login = self.login(&card);
+        let outcome = change(&mut card, &mut login, Key::Authentication, &pin(b"1234"), &pin(b"5678"));
+        (outcome, login.end(card, Language::En))
+    }
+
+    /// Whether the card, put back, has 5678.
+    fn is_changed(&self) -> bool {
+        self.put_back();
+        let mut card = self.card();
+        let changed = card.session(|application| application.verify(Key::Authentication, &pin(b"5678"))).is_ok();
+        assert!(card.end_logins().unwrap());
+        changed
+    }
+
     /// Whether the card signs without a secret.
     fn is_logged_in(&self) -> bool {
         self.put_back();
@@ -93,10 +111,22 @@ fn pin(digits: &[u8]) -> Pin {
     Pin::present(secret::AUTHENTICATION, digits).unwrap()
 }
 
+fn is_verify(command: &Command) -> bool {
+    command.ins == VERIFY && command.is_secret()
+}
+
+fn is_change(command: &Command) -> bool {
+    command.ins == CHANGE_REFERENCE_DATA
+}
+
 /// SELECT of an application that is not JPKI's, which is how a login is ended.
 fn leaves(command: &Command) -> bool {
     const JPKI: [u8; 10] = [0xD3, 0x92, 0xF0, 0, 0x26, 1, 0, 0, 0, 1];
     (command.ins, command.p1) == (SELECT, 4) && command.data.as_slice() != JPKI
+}
+
+fn removed() -> card::Error {
+    Error::Removed.into()
 }
 
 #[test]
@@ -118,4 +148,61 @@ fn a_card_that_refuses_every_other_application_is_left_without_power() {
     let (presented, ended) = ground.log_in_and_out();
     assert!(presented.is_ok() && ended.is_ok(), "{presented:?} {ended:?}");
     assert!(!ground.is_logged_in());
+}
+
+#[test]
+fn a_change_is_known_to_be_one_when_the_card_leaves_after_its_answer() {
+    let ground = Ground::new();
+    ground.befall(Incident::RemoveBefore, leaves);
+    let (outcome, ended) = ground.change();
+    assert_eq!(outcome, Outcome::Changed);
+    assert!(ended.is_ok(), "a card without power is logged out: {ended:?}");
+    assert!(ground.is_changed());
+}
+
+#[test]
+fn whether_a_change_was_one_is_not_known_when_the_card_leaves_before_its_answer() {
+    for (incident, changed) in [(Incident::RemoveBefore, false), (Incident::RemoveAfter, true)] {
+        let ground = Ground::new();
+        ground.befall(incident, is_change);
+        let (outcome, ended) = ground.change();
+        assert_eq!(outcome, Outcome::Unknown(removed()));
+        assert!(ended.is_ok(), "{ended:?}");
+        assert_eq!(ground.is_changed(), changed);
+    }
+}
+
+#[test]
+fn an_answer_to_a_change_that_tells_nothing_is_no_refusal() {
+    for (answer, refused) in
+        [(&[0x69, 0x85][..], true), (&[0x6F, 0x00], false), (&[0x65, 0x81], false), (&[0x90], false)]
+    {
+        let ground = Ground::new();
+        ground.befall(Incident::Answer(answer.to_vec()), is_change);
+        let (outcome, ended) = ground.change();
+        assert_eq!(matches!(outcome, Outcome::Refused(_)), refused, "{outcome:?}");
+        assert_eq!(matches!(outcome, Outcome::Unknown(_)), !refused, "{outcome:?}");
+        assert!(ended.is_ok(), "{ended:?}");
+        assert!(!ground.is_logged_in());
+    }
+}
+
+#[test]
+fn a_new_secret_is_not_sent_after_an_old_one_whose_answer_was_lost() {
+    let ground = Ground::new();
+    ground.befall(Incident::RemoveAfter, is_verify);
+    let (outcome, ended) = ground.change();
+    assert_eq!(outcome, Outcome::NotPresented(removed()));
+    assert!(ended.is_ok(), "{ended:?}");
+    assert!(!ground.is_changed());
+}
+
+#[test]
+fn a_login_that_cannot_be_ended_is_a_failure_that_says_so() {
+    let ground = Ground::new();
+    ground.befall(Incident::Silence, leaves);
+    let (outcome, ended) = ground.change();
+    assert_eq!(outcome, Outcome::Changed);
+    assert_eq!(ended.unwrap_err().exit(), super::Exit::Failed);
+    assert!(ground.is_logged_in(), "the card was told nothing");
 }

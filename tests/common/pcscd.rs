@@ -308,6 +308,11 @@ pub struct Inserted {
 }
 
 impl Inserted {
+    /// Waits until a card that leaves of itself ([`Pcscd::insert_leaving`]) has done so.
+    pub fn await_departure(&mut self) {
+        eventually("the card has left", || self.child.try_wait().expect("it is our child"));
+    }
+
     /// Stops or lets go on the process that plays the card: a card that falls silent in the middle of a command.
     pub fn signal(&self, signal: &str) {
         run(Command::new("kill").args([signal, &self.child.id().to_string()])).ok();
