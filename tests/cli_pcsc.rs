@@ -1,4 +1,4 @@
-//! The program on a real pcscd: what it says when the card goes in the middle of a command.
+//! The program on a real pcscd: what it says when the card goes in the middle of a command, or the service is not there.
 
 mod common;
 
@@ -100,4 +100,23 @@ fn what_was_read_with_the_password_is_shown_although_the_card_leaves_before_the_
             }
         },
     );
+}
+
+#[test]
+fn a_service_that_is_stopped_is_not_taken_for_a_machine_without_readers() {
+    let scratch = Scratch::new();
+    for arguments in [&["status"][..], &["pin", "change", "auth"], &["doctor", "--report"]] {
+        let mut command = jpki();
+        let output = command
+            .args(["--lang", "en"])
+            .args(arguments)
+            .env("PCSCLITE_CSOCK_NAME", scratch.path().join("no service"))
+            .env_remove("JPKI_PKCS11_CONF")
+            .envs(["HOME", "XDG_CONFIG_HOME"].map(|name| (name, scratch.path())))
+            .stdin(Stdio::null())
+            .output();
+        let said = Said::of(output.expect("jpki can be run"));
+        assert!(said.stderr.contains("the PC/SC service is not running"), "{arguments:?}: {said:?}");
+        assert_eq!(said.code, Some(3), "{arguments:?}: {said:?}");
+    }
 }

@@ -6,6 +6,7 @@ use crate::card::{self, Card, Kind, Probe};
 use crate::config::Config;
 use crate::readers;
 use crate::text::sanitise;
+use crate::transport::pcsc::PcscReaders;
 use crate::transport::{ReaderState, Readers};
 
 /// A reader and what lies in it.
@@ -40,16 +41,28 @@ pub enum Content {
 /// [`Exit::NoCard`] where there is no such reader, or none at all; [`Exit::Usage`] where several have that part.
 pub fn look(config: &Config, named: Option<&str>) -> Result<Vec<Reader>> {
     let readers = readers::open(config);
-    let mut states = readers.look()?;
-    if states.is_empty() {
-        return Err(Failure::new(Exit::NoCard, "there is no card reader")
-            .next("Connect a reader, and see that pcscd, the PC/SC service, runs."));
-    }
+    let mut states = states(config, &*readers)?;
     if let Some(named) = named {
         let name = full_name(&states, named)?;
         states.retain(|state| state.name == name);
     }
     Ok(contents(config, &*readers, states))
+}
+
+/// All of `readers`, of which there is one at least.
+///
+/// # Errors
+/// [`Exit::NoCard`] where there is none, or no PC/SC service to ask.
+pub fn states(config: &Config, readers: &dyn Readers) -> Result<Vec<ReaderState>> {
+    let states = readers.look()?;
+    if !states.is_empty() {
+        return Ok(states);
+    }
+    if config.practice.is_empty() {
+        // To look does not tell a service that is stopped from one without readers.
+        PcscReaders::new(config.lock_timeout).reach()?;
+    }
+    Err(Failure::new(Exit::NoCard, "there is no card reader").next("Connect a reader."))
 }
 
 /// What lies in these of `readers`.

@@ -39,7 +39,7 @@ pub fn run(config: &Config, named: Option<&str>, file: Option<&Path>) -> Result<
 
 fn report(config: &Config, named: Option<&str>) -> Result<String> {
     let readers = readers::open(config);
-    let mut states = readers.look()?;
+    let mut states = cards::states(config, &*readers)?;
     states.retain(|state| !config.ignores(&state.name));
     if let Some(named) = named {
         let name = cards::full_name(&states, named)?;
