@@ -137,6 +137,20 @@ fn a_reader_of_the_output_that_has_gone_is_no_failure() {
 }
 
 #[test]
+fn a_directory_that_is_gone_is_not_taken_for_an_output_that_cannot_be_written() {
+    let place = place();
+    let gone = place.path().join("gone");
+    fs::create_dir(&gone).unwrap();
+    let mut command = prepared(Command::new("sh"), place.path());
+    let inside = r#"cd "$1" && rmdir "$1" && exec "$2" setup java --module-dir lib"#;
+    command.args(["-c", inside, "sh"]).arg(&gone).arg(env!("CARGO_BIN_EXE_jpki"));
+    let output = command.output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.starts_with("jpki: lib: "), "{said}");
+    assert_eq!(output.status.code(), Some(1), "{said}");
+}
+
+#[test]
 fn the_log_tells_neither_secrets_nor_the_holder() {
     let place = place();
     configure(place.path(), "practice = ['a.card']\nlog = 'the.log'\nlog_level = 'trace'");

@@ -107,14 +107,6 @@ impl Failure {
     }
 }
 
-impl From<io::Error> for Failure {
-    /// Of the output: a reader that has gone is not a failure of ours.
-    fn from(error: io::Error) -> Failure {
-        let exit = if error.kind() == io::ErrorKind::BrokenPipe { Exit::Done } else { Exit::Failed };
-        Failure::new(exit, format!("the output cannot be written: {error}"))
-    }
-}
-
 impl From<transport::Error> for Failure {
     fn from(error: transport::Error) -> Failure {
         let (exit, next) = match &error {

@@ -1,6 +1,6 @@
 //! What a command prints: lines for people, JSON for programs.
 
-use super::Result;
+use super::{Exit, Failure, Result};
 use crate::text::{is_unsafe, sanitise};
 use serde::Serialize;
 use std::io::{self, Write};
@@ -8,18 +8,26 @@ use std::io::{self, Write};
 /// Prints lines on stdout, each of them safe for a terminal.
 pub fn lines<S: AsRef<str>>(lines: impl IntoIterator<Item = S>) -> Result<()> {
     let mut stdout = io::stdout().lock();
-    for line in lines {
-        writeln!(stdout, "{}", sanitise(line.as_ref()))?;
-    }
-    Ok(stdout.flush()?)
+    let write = || {
+        for line in lines {
+            writeln!(stdout, "{}", sanitise(line.as_ref()))?;
+        }
+        stdout.flush()
+    };
+    write().map_err(unwritten)
 }
 
 /// Prints `value` on stdout as JSON, safe for a terminal too and yet the same value.
 pub fn json(value: &impl Serialize) -> Result<()> {
+    let text = serde_json::to_string_pretty(value).map_err(|error| unwritten(error.into()))?;
     let mut stdout = io::stdout().lock();
-    let text = escaped(&serde_json::to_string_pretty(value).map_err(io::Error::from)?);
-    writeln!(stdout, "{text}")?;
-    Ok(stdout.flush()?)
+    writeln!(stdout, "{}", escaped(&text)).and_then(|()| stdout.flush()).map_err(unwritten)
+}
+
+/// What a failure to write on stdout means: a reader that has gone is not a failure of ours.
+fn unwritten(error: io::Error) -> Failure {
+    let exit = if error.kind() == io::ErrorKind::BrokenPipe { Exit::Done } else { Exit::Failed };
+    Failure::new(exit, format!("the output cannot be written: {error}"))
 }
 
 /// JSON with what a terminal would act on escaped. The serialiser does so for C0 controls, as JSON asks; outside strings

@@ -39,7 +39,8 @@ impl Terminal {
 
     /// Tells the person something: on the terminal, or on stderr, so that it reaches them in either case.
     pub fn tell(&mut self, text: &str) -> Result<()> {
-        if self.interactive { Ok(writeln!(self.input, "{text}")?) } else { Ok(writeln!(io::stderr(), "{text}")?) }
+        let told = if self.interactive { writeln!(self.input, "{text}") } else { writeln!(io::stderr(), "{text}") };
+        told.map_err(unshown)
     }
 
     /// Asks for a line.
@@ -61,18 +62,17 @@ impl Terminal {
             return self.read_line();
         }
         // Before the prompt, which invites the first key.
-        let hidden = Hidden::begin(self.input.try_clone()?)?;
+        let hidden = Hidden::begin(self.input.try_clone().map_err(unshown)?)?;
         self.prompt(prompt)?;
         let secret = self.read_keys();
         drop(hidden);
-        writeln!(self.input)?;
+        writeln!(self.input).map_err(unshown)?;
         secret
     }
 
     fn prompt(&mut self, prompt: &str) -> Result<()> {
         if self.interactive {
-            write!(self.input, "{prompt} ")?;
-            self.input.flush()?;
+            write!(self.input, "{prompt} ").and_then(|()| self.input.flush()).map_err(unshown)?;
         }
         Ok(())
     }
@@ -131,6 +131,11 @@ impl Terminal {
             };
         }
     }
+}
+
+/// What a failure to show the person something means: nobody is asked what they cannot read.
+fn unshown(error: io::Error) -> Failure {
+    Failure::new(Exit::Failed, format!("the terminal cannot be used: {error}"))
 }
 
 /// Never grows, so that no secret stays behind in a smaller one.
