@@ -9,6 +9,7 @@ pub use rsa_key::RsaKey;
 
 use der::asn1::ObjectIdentifier;
 use der::{DateTime, Decode, Reader, SliceReader};
+use serde::Serialize;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 use std::fmt::{self, Write};
@@ -166,7 +167,8 @@ impl fmt::Debug for Certificate {
 }
 
 /// Where a moment stands in a certificate's period.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Period {
     /// Before it.
     NotYet,

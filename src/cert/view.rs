@@ -6,7 +6,7 @@ use super::{Certificate, Period, hex};
 use crate::text::sanitise;
 use crate::words::{self, Language, Words};
 use der::DateTime;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use std::time::{Duration, SystemTime};
 
 /// What stands in the place of what is masked.
@@ -15,8 +15,8 @@ pub const MASK: &str = "********";
 /// A certificate to be shown.
 #[derive(Clone, PartialEq, Eq, Serialize)]
 pub struct View {
-    /// `authentication`, `signature`, or nothing where the policy is not JPKI's.
-    pub purpose: Option<&'static str>,
+    /// What it is for; nothing where the policy is not JPKI's.
+    pub purpose: Option<Purpose>,
     /// Whether a practice authority issued it.
     pub practice: bool,
     /// The subject's name, RFC 4514.
@@ -25,12 +25,14 @@ pub struct View {
     pub issuer: String,
     /// Serial number, hexadecimal.
     pub serial: String,
-    /// From when it holds: RFC 3339, Japan time.
-    pub not_before: String,
-    /// Until when it holds: RFC 3339, Japan time.
-    pub not_after: String,
-    /// `not-yet`, `running` or `over`. Not a word about revocation.
-    pub period: &'static str,
+    /// From when it holds; serialises as RFC 3339, Japan time.
+    #[serde(serialize_with = "serialize_time")]
+    pub not_before: DateTime,
+    /// Until when it holds, likewise.
+    #[serde(serialize_with = "serialize_time")]
+    pub not_after: DateTime,
+    /// Where the moment of looking stands in its period. Not a word about revocation.
+    pub period: Period,
     /// SHA-256 of the certificate, hexadecimal.
     pub sha256: String,
     /// SHA-1 of the certificate, hexadecimal.
@@ -45,21 +47,14 @@ impl View {
     pub fn of(certificate: &Certificate, now: SystemTime, unmask: bool) -> View {
         let shown = |text: String| if unmask || certificate.is_self_issued() { text } else { MASK.into() };
         View {
-            purpose: jpki::purpose(certificate).map(|purpose| match purpose {
-                Purpose::Authentication => "authentication",
-                Purpose::Signature => "signature",
-            }),
+            purpose: jpki::purpose(certificate),
             practice: jpki::is_practice(certificate),
             subject: shown(sanitise(&certificate.subject_name()).into_owned()),
             issuer: sanitise(&certificate.issuer_name()).into_owned(),
             serial: shown(certificate.serial_number()),
-            not_before: japan_time(certificate.not_before()),
-            not_after: japan_time(certificate.not_after()),
-            period: match certificate.period(now) {
-                Period::NotYet => "not-yet",
-                Period::Running => "running",
-                Period::Over => "over",
-            },
+            not_before: certificate.not_before(),
+            not_after: certificate.not_after(),
+            period: certificate.period(now),
             sha256: shown(hex(&certificate.sha256())),
             sha1: shown(hex(&certificate.sha1())),
             generation: jpki::anchor(certificate).map(|anchor| anchor.generation),
@@ -73,8 +68,8 @@ impl View {
             (label(words::SUBJECT), self.subject.clone()),
             (label(words::ISSUER), self.issuer.clone()),
             (label(words::SERIAL), self.serial.clone()),
-            (label(words::ISSUED_ON), self.not_before.clone()),
-            (label(words::EXPIRY), self.not_after.clone()),
+            (label(words::ISSUED_ON), japan_time(self.not_before)),
+            (label(words::EXPIRY), japan_time(self.not_after)),
             (label(words::FINGERPRINT), format!("SHA-256 {}", self.sha256)),
             (label(words::FINGERPRINT), format!("SHA-1 {}", self.sha1)),
         ]
@@ -110,6 +105,10 @@ fn substituted(text: Option<&str>, flags: Option<&str>) -> Option<String> {
     let marked: Vec<_> =
         text.chars().zip(flags.bytes()).filter(|(_, flag)| *flag == b'1').map(|(c, _)| c.to_string()).collect();
     (!marked.is_empty()).then(|| marked.join(" "))
+}
+
+fn serialize_time<S: Serializer>(time: &DateTime, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&japan_time(*time))
 }
 
 /// `time` on a clock in Japan, RFC 3339.

@@ -5,9 +5,9 @@ use super::secrets::{self, Login, Secret};
 use super::terminal::Terminal;
 use super::{Failure, Result, output};
 use crate::card::{self, Card, File, Key, Kind, Tries};
-use crate::cert::Certificate;
 use crate::cert::jpki::Personal;
-use crate::cert::view::{View, personal_rows};
+use crate::cert::view::{View, japan_day, personal_rows};
+use crate::cert::{Certificate, Period};
 use crate::config::Config;
 use crate::words::{self, Language, Words};
 use serde::Serialize;
@@ -302,12 +302,11 @@ impl CertificateReport {
         let name = name.text(language);
         match self {
             CertificateReport::Shown(view) => {
-                let (from, to) =
-                    (view.not_before.get(..10).unwrap_or_default(), view.not_after.get(..10).unwrap_or_default());
+                let (from, to) = (japan_day(view.not_before), japan_day(view.not_after));
                 let state = match view.period {
-                    "not-yet" => format!(" ({})", words::NOT_YET.text(language)),
-                    "over" => format!(" ({})", words::OVER.text(language)),
-                    _ => String::new(),
+                    Period::NotYet => format!(" ({})", words::NOT_YET.text(language)),
+                    Period::Over => format!(" ({})", words::OVER.text(language)),
+                    Period::Running => String::new(),
                 };
                 lines.push(format!("  {name}: {from} – {to}{state}"));
                 if let Some(generation) = view.generation {

@@ -4,7 +4,7 @@
 use super::finding::{Code, Finding};
 use super::service;
 use crate::card::{self, Card, File, Key, Tries};
-use crate::cert::view::View;
+use crate::cert::view::japan_day;
 use crate::cert::{Certificate, Period};
 use crate::cli::cards::{self, Content, Reader};
 use crate::cli::machine::Machine;
@@ -159,9 +159,7 @@ fn certificate(card: &mut Card, key: Key, language: Language) -> Finding {
 
 fn period(name: &str, certificate: &Certificate, language: Language) -> Finding {
     let now = SystemTime::now();
-    let view = View::of(certificate, now, false);
-    let day = |moment: &str| moment.get(..10).unwrap_or_default().to_owned();
-    let (from, to) = (day(&view.not_before), day(&view.not_after));
+    let (from, to) = (japan_day(certificate.not_before()), japan_day(certificate.not_after()));
     let what = format!("{name}: {from} – {to}");
     match certificate.period(now) {
         Period::NotYet => {
