@@ -111,13 +111,19 @@ fn serialize_time<S: Serializer>(time: &DateTime, serializer: S) -> Result<S::Ok
     serializer.serialize_str(&japan_time(*time))
 }
 
+/// How far Japan's clocks are ahead of UTC.
+const JAPAN: Duration = Duration::from_secs(9 * 3600);
+
+/// What a clock in Japan shows at `time`; nothing in the last hours of the year 9999.
+fn in_japan(time: DateTime) -> Option<DateTime> {
+    DateTime::from_unix_duration(time.unix_duration() + JAPAN).ok()
+}
+
 /// `time` on a clock in Japan, RFC 3339.
 fn japan_time(time: DateTime) -> String {
-    let there = DateTime::from_unix_duration(time.unix_duration() + Duration::from_secs(9 * 3600));
-    match there {
-        Ok(there) => format!("{}+09:00", there.to_string().trim_end_matches('Z')),
-        // The last hours of the year 9999.
-        Err(_) => time.to_string(),
+    match in_japan(time) {
+        Some(there) => format!("{}+09:00", there.to_string().trim_end_matches('Z')),
+        None => time.to_string(),
     }
 }
 
@@ -126,9 +132,43 @@ pub fn japan_day(time: DateTime) -> String {
     japan_time(time).chars().take(10).collect()
 }
 
+/// From when a certificate that ends at `end` can be renewed: the day after the one that lies three calendar months before
+/// its last, or, in a month that is shorter, after the last one there. Midnight in Japan.
+pub fn renewable_from(end: DateTime) -> Option<DateTime> {
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+    let last = in_japan(end)?;
+    let (year, month) = match last.month() {
+        month @ 4.. => (last.year(), month - 3),
+        month => (last.year() - 1, month + 9),
+    };
+    let before = (1..=last.day()).rev().find_map(|day| DateTime::new(year, month, day, 0, 0, 0).ok())?;
+    DateTime::from_unix_duration((before.unix_duration() + DAY).checked_sub(JAPAN)?).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_certificate_can_be_renewed_from_three_months_less_a_day_before_its_end() {
+        for (end, from) in [
+            ((2030, 5, 5), "2030-02-06"),
+            ((2030, 2, 17), "2029-11-18"),
+            ((2031, 1, 1), "2030-10-02"),
+            // February is shorter, and in 2028 by one day less.
+            ((2030, 5, 28), "2030-03-01"),
+            ((2030, 5, 31), "2030-03-01"),
+            ((2028, 5, 28), "2028-02-29"),
+            ((2028, 5, 30), "2028-03-01"),
+            ((2030, 3, 31), "2030-01-01"),
+        ] {
+            let (year, month, day) = end;
+            let end = DateTime::new(year, month, day, 14, 59, 59).unwrap();
+            assert_eq!(renewable_from(end).map(japan_day).as_deref(), Some(from), "{end}");
+        }
+        assert_eq!(renewable_from(DateTime::new(1970, 1, 1, 0, 0, 0).unwrap()), None);
+        assert_eq!(renewable_from(DateTime::INFINITY), None);
+    }
 
     #[test]
     fn the_last_second_of_a_japanese_day_is_that_day() {

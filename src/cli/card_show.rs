@@ -1,6 +1,7 @@
 //! `jpki card show`: what a practice card's file holds. It is nobody's, so that nothing but keys and secrets is masked.
 
-use super::{Exit, Failure, Result, output};
+use super::{Exit, Failure, Result, cards, output};
+use crate::card::Key;
 use crate::cert::Certificate;
 use crate::cert::jpki::Personal;
 use crate::cert::view::{View, personal_rows};
@@ -34,7 +35,8 @@ struct Report {
 
 #[derive(Serialize)]
 struct KeyReport {
-    key: &'static str,
+    #[serde(serialize_with = "cards::serialize_key")]
+    key: Key,
     made: bool,
     secret: Option<SecretReport>,
     certificate: Option<View>,
@@ -73,9 +75,10 @@ impl Report {
             }
         };
         let authentication = image.kind.has_auth().then(|| {
-            key("authentication", keys.auth.is_some(), &secrets.auth, &certificates.auth, &certificates.auth_ca)
+            key(Key::Authentication, keys.auth.is_some(), &secrets.auth, &certificates.auth, &certificates.auth_ca)
         });
-        let signature = key("signature", keys.sign.is_some(), &secrets.sign, &certificates.sign, &certificates.sign_ca);
+        let signature =
+            key(Key::Signature, keys.sign.is_some(), &secrets.sign, &certificates.sign, &certificates.sign_ca);
         Report {
             version: 1,
             kind: image.kind.name(),
@@ -87,7 +90,7 @@ impl Report {
     fn lines(&self, language: Language) -> Vec<String> {
         let mut lines = vec![format!("practice card, {}, serial number {}", self.kind, self.serial)];
         for key in &self.keys {
-            lines.push(format!("{} key: {}", key.key, if key.made { "made" } else { "none" }));
+            lines.push(format!("{} key: {}", cards::key(key.key), if key.made { "made" } else { "none" }));
             lines.push(match &key.secret {
                 Some(SecretReport { tries_left: 0, .. }) => format!("  secret: {}", words::LOCKED.text(language)),
                 Some(SecretReport { tries_left, tries }) => {
@@ -95,8 +98,7 @@ impl Report {
                 }
                 None => "  secret: none".into(),
             });
-            let name = if key.key == "signature" { words::CERT_SIGN } else { words::CERT_AUTH };
-            lines.extend(certificate_lines(name, key.certificate.as_ref(), language));
+            lines.extend(certificate_lines(cards::certificate(key.key), key.certificate.as_ref(), language));
             let personal = key.personal.iter().flat_map(|personal| personal_rows(personal, language));
             lines.extend(personal.map(|(label, value)| format!("    {label}: {value}")));
             lines.extend(certificate_lines(words::CA, key.authority.as_ref(), language));

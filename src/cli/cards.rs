@@ -2,12 +2,14 @@
 
 use super::terminal::Terminal;
 use super::{Exit, Failure, Result, output};
-use crate::card::{self, Card, Kind, Probe};
+use crate::card::{self, Card, Key, Kind, Probe};
 use crate::config::Config;
 use crate::readers;
 use crate::text::sanitise;
 use crate::transport::pcsc::PcscReaders;
 use crate::transport::{ReaderState, Readers};
+use crate::words::{self, Words};
+use serde::Serializer;
 
 /// A reader and what lies in it.
 pub struct Reader {
@@ -163,6 +165,27 @@ pub fn kind(kind: Kind) -> &'static str {
         Kind::Android => "Android phone",
         Kind::Iphone => "iPhone",
     }
+}
+
+/// What the holder's certificate for `key` is called.
+pub fn certificate(key: Key) -> Words {
+    match key {
+        Key::Authentication => words::CERT_AUTH,
+        Key::Signature => words::CERT_SIGN,
+    }
+}
+
+/// A key's name in JSON.
+pub fn key(key: Key) -> &'static str {
+    match key {
+        Key::Authentication => "authentication",
+        Key::Signature => "signature",
+    }
+}
+
+/// For serde.
+pub fn serialize_key<S: Serializer>(of: &Key, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    serializer.serialize_str(key(*of))
 }
 
 fn describe(reader: &str, card: &Card) -> String {

@@ -73,7 +73,7 @@ struct CardReport {
 
 #[derive(Serialize)]
 struct KeyReport {
-    #[serde(serialize_with = "key_name")]
+    #[serde(serialize_with = "cards::serialize_key")]
     key: Key,
     secret: SecretReport,
     certificate: CertificateReport,
@@ -283,11 +283,7 @@ impl KeyReport {
             SecretReport::Uncounted => "the card does not count its tries".into(),
         };
         lines.push(format!("  {secret}: {state}"));
-        let name = match self.key {
-            Key::Authentication => words::CERT_AUTH,
-            Key::Signature => words::CERT_SIGN,
-        };
-        self.certificate.lines(name, self.key, language, lines);
+        self.certificate.lines(cards::certificate(self.key), self.key, language, lines);
         let personal = self.personal.iter().flat_map(|personal| personal_rows(personal, language));
         lines.extend(personal.map(|(label, value)| format!("    {label}: {value}")));
         if self.key == Key::Signature && matches!(self.certificate, CertificateReport::Shown(_)) {
@@ -332,12 +328,5 @@ fn kind_name<S: serde::Serializer>(kind: &Kind, serializer: S) -> std::result::R
         Kind::Juki => "juki",
         Kind::Android => "android",
         Kind::Iphone => "ios",
-    })
-}
-
-fn key_name<S: serde::Serializer>(key: &Key, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-    serializer.serialize_str(match key {
-        Key::Authentication => "authentication",
-        Key::Signature => "signature",
     })
 }

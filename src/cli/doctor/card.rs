@@ -4,7 +4,7 @@
 use super::finding::{Code, Finding};
 use super::service;
 use crate::card::{self, Card, File, Key, Tries};
-use crate::cert::view::japan_day;
+use crate::cert::view::{japan_day, renewable_from};
 use crate::cert::{Certificate, Period};
 use crate::cli::cards::{self, Content, Reader};
 use crate::cli::machine::Machine;
@@ -12,10 +12,7 @@ use crate::cli::{Exit, output, secrets};
 use crate::config::Config;
 use crate::transport::{self, ReaderState, Readers};
 use crate::words::{self, Language};
-use std::time::{Duration, SystemTime};
-
-/// How long before its end a certificate can be renewed (`words.md` §4).
-const RENEWABLE: Duration = Duration::from_secs(90 * 24 * 3600);
+use std::time::SystemTime;
 
 /// Whether there is a card of ours.
 pub fn examine(
@@ -131,15 +128,11 @@ fn secret(card: &mut Card, key: Key, all: u8, name: &str, language: Language) ->
 }
 
 fn certificate(card: &mut Card, key: Key, language: Language) -> Finding {
-    let name = match key {
-        Key::Authentication => words::CERT_AUTH,
-        Key::Signature => words::CERT_SIGN,
-    }
-    .text(language);
+    let name = cards::certificate(key).text(language);
     let note = |code, what: &str| Finding::note(code, format!("{name}: {what}"));
     match card.certificate(File::Holder(key)) {
         Ok(Some(der)) => match Certificate::parse(&der) {
-            Ok(certificate) => period(name, &certificate, language),
+            Ok(certificate) => period(name, &certificate, SystemTime::now(), language),
             Err(error) => Finding::problem(Code::CertificateDamaged, format!("{name}: {error}"))
                 .next("Have it looked at by the municipal office."),
         },
@@ -157,24 +150,58 @@ fn certificate(card: &mut Card, key: Key, language: Language) -> Finding {
     }
 }
 
-fn period(name: &str, certificate: &Certificate, language: Language) -> Finding {
-    let now = SystemTime::now();
-    let (from, to) = (japan_day(certificate.not_before()), japan_day(certificate.not_after()));
-    let what = format!("{name}: {from} – {to}");
-    match certificate.period(now) {
-        Period::NotYet => {
+/// Where `now` stands in the certificate's period, and what can be done about its end.
+fn period(name: &str, certificate: &Certificate, now: SystemTime, language: Language) -> Finding {
+    let end = certificate.not_after();
+    let date = japan_day(end);
+    let what = format!("{name}: {} – {date}", japan_day(certificate.not_before()));
+    let moment = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    match (certificate.period(now), renewable_from(end)) {
+        (Period::NotYet, _) => {
             let what = format!("{what} ({})", words::NOT_YET.text(language));
             Finding::note(Code::CertificateNotYet, what).next("Is the clock of this machine right?")
         }
-        Period::Over => {
+        (Period::Over, _) => {
             let what = format!("{what} ({})", words::OVER.text(language));
             Finding::problem(Code::CertificateOver, what)
                 .next("It is renewed at the municipal office, free of charge. Renewal makes a new key.")
         }
-        Period::Running if certificate.period(now + RENEWABLE) == Period::Over => {
+        (Period::Running, Some(from)) if moment >= from.unix_duration() => {
+            let from = japan_day(from);
             Finding::note(Code::CertificateEndsSoon, what)
-                .next("It can be renewed at the municipal office already, free of charge. Renewal makes a new key.")
+                .next(words::EXPIRES.filled(language, &[("date", &date), ("from", &from)]))
         }
-        Period::Running => Finding::ok(Code::Certificate, what),
+        (Period::Running, _) => Finding::ok(Code::Certificate, what),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::emulator::image::Kind;
+    use crate::emulator::issue::{Order, personalise};
+    use crate::emulator::seed::Seed;
+    use der::{DateTime, Document};
+
+    #[test]
+    fn a_certificate_that_can_be_renewed_says_so_in_the_persons_language() {
+        // 2026-01-02 in UTC; the practice holder's fifth birthday after it is 2030-05-05.
+        let image = personalise(&Order::new(Kind::MyNumber, Seed::from("doctor"), 1_767_322_800)).unwrap();
+        let (_, der) = Document::from_pem(&image.certificates.auth.unwrap()).unwrap();
+        let certificate = Certificate::parse(der.as_bytes()).unwrap();
+        let at = |day, hour, minute| {
+            let moment = DateTime::new(2030, 2, day, hour, minute, 0).unwrap().to_system_time();
+            period("name", &certificate, moment, Language::Ja)
+        };
+        assert_eq!(at(5, 14, 59).code, Code::Certificate);
+        // Midnight in Japan.
+        let soon = at(5, 15, 0);
+        assert_eq!(soon.code, Code::CertificateEndsSoon);
+        assert_eq!(
+            soon.next.as_deref(),
+            Some(
+                "2030-05-05に有効期間が満了します。2030-02-06から窓口で更新できます（無料）。更新すると鍵が変わります。"
+            )
+        );
     }
 }
