@@ -206,10 +206,6 @@ words! {
     PRACTICE =
         "これは練習用の証明書です。本物の手続には使えません。", "這是練習用憑證，不能用於實際手續。",
         "This is a practice certificate. It is of no use in real procedures.";
-    /// What the authentication certificate does not say.
-    AUTH_NO_NAME =
-        "この証明書には氏名・住所・生年月日・性別は記録されていません。", "此憑證未記載姓名、住址、出生年月日與性別。",
-        "This certificate does not hold your name, address, date of birth or sex.";
 }
 
 #[cfg(test)]

@@ -23,15 +23,14 @@ mod tests;
 pub use failure::{Exit, Failure, Result};
 
 use crate::config::{Config, Environment};
-use crate::words::Language;
+use crate::words::{self, Language};
 use clap::{Parser, Subcommand, ValueEnum};
 use std::path::Path;
 
 /// Looks after a My Number Card: what is on it, how many tries are left, and its secrets.
-///
-/// This software is not made or approved by J-LIS, the Digital Agency or any public body.
 #[derive(Parser)]
 #[command(name = "jpki", version, propagate_version = true, after_help = failure::EXIT_CODES)]
+#[command(before_help = words::UNOFFICIAL.text(language(None)))]
 pub struct Arguments {
     /// Language of the messages; from the environment if not given.
     #[arg(long, global = true, value_enum)]
