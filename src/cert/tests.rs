@@ -1,7 +1,7 @@
 //! On certificates that OpenSSL made (`fixtures/make.sh`); the values expected here are those OpenSSL prints.
 
 use super::jpki::{Personal, Purpose};
-use super::view::{View, personal_rows};
+use super::view::{View, japan_day, personal_rows};
 use super::*;
 use crate::words::Language;
 
@@ -104,7 +104,13 @@ fn a_view_masks_the_holder_and_not_the_authority() {
         assert!(!masked(SIGNATURE).contains(telltale), "{}", masked(SIGNATURE));
         assert!(unmasked(SIGNATURE).contains(telltale), "{}", unmasked(SIGNATURE));
     }
+    let end = japan_day(Certificate::parse(SIGNATURE).unwrap().not_after());
+    assert!(masked(SIGNATURE).contains(&format!("\"not_after\":\"{}\"", &end[..4])), "the day is a birthday");
+    assert!(unmasked(SIGNATURE).contains(&format!("\"not_after\":\"{end}T")));
     assert!(masked(CA).contains("JPKI for digital signature"));
+    assert!(
+        masked(CA).contains(&format!("\"not_after\":\"{}T", japan_day(Certificate::parse(CA).unwrap().not_after())))
+    );
     assert!(masked(CA).contains("\"period\":\"running\""));
 }
 

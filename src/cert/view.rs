@@ -25,12 +25,10 @@ pub struct View {
     pub issuer: String,
     /// Serial number, hexadecimal.
     pub serial: String,
-    /// From when it holds; serialises as RFC 3339, Japan time.
-    #[serde(serialize_with = "serialize_time")]
-    pub not_before: DateTime,
-    /// Until when it holds, likewise.
-    #[serde(serialize_with = "serialize_time")]
-    pub not_after: DateTime,
+    /// From when it holds.
+    pub not_before: Moment,
+    /// Until when it holds.
+    pub not_after: Moment,
     /// Where the moment of looking stands in its period. Not a word about revocation.
     pub period: Period,
     /// SHA-256 of the certificate, hexadecimal.
@@ -41,19 +39,39 @@ pub struct View {
     pub generation: Option<u8>,
 }
 
+/// A moment of a certificate's period; serialises as RFC 3339, Japan time, or as the year in Japan if it is masked. A
+/// holder's certificate begins when it was made and ends on a birthday.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    /// The moment itself, for the holder's own screen.
+    pub time: DateTime,
+    masked: bool,
+}
+
+impl Serialize for Moment {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let time = japan_time(self.time);
+        match time.split_once('-') {
+            Some((year, _)) if self.masked => serializer.serialize_str(year),
+            _ => serializer.serialize_str(&time),
+        }
+    }
+}
+
 impl View {
-    /// `certificate` as of `now`. Unless `unmask`, whatever identifies its holder is masked: subject, serial number and
-    /// fingerprints of a certificate that is not an authority's own.
+    /// `certificate` as of `now`. Unless `unmask`, whatever identifies its holder is masked: subject, serial number,
+    /// fingerprints and, where it serialises, the days of a certificate that is not an authority's own.
     pub fn of(certificate: &Certificate, now: SystemTime, unmask: bool) -> View {
-        let shown = |text: String| if unmask || certificate.is_self_issued() { text } else { MASK.into() };
+        let masked = !unmask && !certificate.is_self_issued();
+        let shown = |text: String| if masked { MASK.into() } else { text };
         View {
             purpose: jpki::purpose(certificate),
             practice: jpki::is_practice(certificate),
             subject: shown(sanitise(&certificate.subject_name()).into_owned()),
             issuer: sanitise(&certificate.issuer_name()).into_owned(),
             serial: shown(certificate.serial_number()),
-            not_before: certificate.not_before(),
-            not_after: certificate.not_after(),
+            not_before: Moment { time: certificate.not_before(), masked },
+            not_after: Moment { time: certificate.not_after(), masked },
             period: certificate.period(now),
             sha256: shown(hex(&certificate.sha256())),
             sha1: shown(hex(&certificate.sha1())),
@@ -68,8 +86,8 @@ impl View {
             (label(words::SUBJECT), self.subject.clone()),
             (label(words::ISSUER), self.issuer.clone()),
             (label(words::SERIAL), self.serial.clone()),
-            (label(words::ISSUED_ON), japan_time(self.not_before)),
-            (label(words::EXPIRY), japan_time(self.not_after)),
+            (label(words::ISSUED_ON), japan_time(self.not_before.time)),
+            (label(words::EXPIRY), japan_time(self.not_after.time)),
             (label(words::FINGERPRINT), format!("SHA-256 {}", self.sha256)),
             (label(words::FINGERPRINT), format!("SHA-1 {}", self.sha1)),
         ]
@@ -105,10 +123,6 @@ fn substituted(text: Option<&str>, flags: Option<&str>) -> Option<String> {
     let marked: Vec<_> =
         text.chars().zip(flags.bytes()).filter(|(_, flag)| *flag == b'1').map(|(c, _)| c.to_string()).collect();
     (!marked.is_empty()).then(|| marked.join(" "))
-}
-
-fn serialize_time<S: Serializer>(time: &DateTime, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&japan_time(*time))
 }
 
 /// How far Japan's clocks are ahead of UTC.

@@ -23,8 +23,8 @@ pub struct Arguments {
     /// Print JSON.
     #[arg(long)]
     json: bool,
-    /// Show in full what tells you from others: subjects, serial numbers, and with --sign what the certificate says about
-    /// you.
+    /// Show in full what tells you from others: subjects, serial numbers, fingerprints, in JSON the days of your
+    /// certificates, of which the last is a birthday, and with --sign what the certificate says about you.
     #[arg(long)]
     unmask: bool,
     /// The reader to look at: its name, or a part of it.
@@ -298,7 +298,7 @@ impl CertificateReport {
         let name = name.text(language);
         match self {
             CertificateReport::Shown(view) => {
-                let (from, to) = (japan_day(view.not_before), japan_day(view.not_after));
+                let (from, to) = (japan_day(view.not_before.time), japan_day(view.not_after.time));
                 let state = match view.period {
                     Period::NotYet => format!(" ({})", words::NOT_YET.text(language)),
                     Period::Over => format!(" ({})", words::OVER.text(language)),

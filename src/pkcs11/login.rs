@@ -14,7 +14,7 @@ use crate::card::{self, Card, File, Key, LoginEnd, Tries};
 use crate::login_lock::{self, LoginLock};
 use crate::secret::{Malformed, Pin};
 use crate::sys::LockedBytes;
-use crate::transport::{Disposition, Error as Transport};
+use crate::transport::Disposition;
 use cryptoki_sys::*;
 use std::sync::Arc;
 use std::time::Duration;
