@@ -4,9 +4,8 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 
-card() {
-    "${JPKI:-jpki}" card new --kind "$1" --pin 7305 --password ZQ7XJ2VK9W4TB8RM --seed "fuzz $1" \
-        --now 2026-09-21T13:33:20Z --switch first-command-fails=false "${@:2}"
+step() {
+    "${JPKI:-jpki}" card new --seed "fuzz $kind" --now 2026-09-21T13:33:20Z --step "$@" "$kind.toml"
 }
 
 # Other keys in the place of those in the file.
@@ -19,9 +18,9 @@ short_keys() {
 
 for kind in mynumber juki android; do
     rm -f "$kind.toml"
-    card "$kind" --step holder "$kind.toml"
+    step holder --kind "$kind" --pin 7305 --password ZQ7XJ2VK9W4TB8RM --switch first-command-fails=false
     short_keys <"$kind.toml" >short.toml
     chmod 600 short.toml
     mv short.toml "$kind.toml"
-    card "$kind" --step clerk "$kind.toml"
+    step clerk
 done

@@ -15,23 +15,28 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+/// The authentication PIN of a card whose holder chose none.
+const PIN: &str = "1234";
+/// The signature password of such a card.
+const PASSWORD: &str = "PRACTICE1";
+
 /// What `jpki card new` is asked. Whatever is not said about the resident is nobody's.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// The file to make. With `--step clerk`, the file that the holder's step made.
     file: PathBuf,
-    /// What the card is: mynumber, juki, android or ios.
-    #[arg(long, default_value = "mynumber")]
-    kind: Kind,
+    /// What the card is: mynumber, juki, android or ios; mynumber if not given.
+    #[arg(long)]
+    kind: Option<Kind>,
     /// Only one step of the window: the holder's makes keys and sets secrets, the clerk's writes certificates.
     #[arg(long, value_enum)]
     step: Option<Step>,
-    /// The authentication PIN, four digits.
-    #[arg(long, value_name = "DIGITS", default_value = "1234")]
-    pin: String,
-    /// The signature password, capitals and digits.
-    #[arg(long, default_value = "PRACTICE1")]
-    password: String,
+    /// The authentication PIN, four digits; 1234 if not given.
+    #[arg(long, value_name = "DIGITS")]
+    pin: Option<String>,
+    /// The signature password, capitals and digits; PRACTICE1 if not given.
+    #[arg(long)]
+    password: Option<String>,
     /// A key of which there is to be no certificate.
     #[arg(long, value_enum, value_name = "KEY")]
     without: Vec<Key>,
@@ -140,21 +145,43 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             ])
         }
         Some(Step::Clerk) => {
-            let authority = order.authority().map_err(failed)?;
+            of_the_holder(arguments)?;
             let mut store = Store::open(file).map_err(failed)?;
+            // What the card is decides who certifies it. That is known before the card is locked, since the authority's
+            // keys take a while to make, and the card never becomes another one.
+            let order = Order { kind: store.read().map_err(failed)?.kind, ..order };
+            let authority = order.authority().map_err(failed)?;
             let issued = store
-                .update(|update| {
-                    let order = Order { kind: update.image.kind, ..order.clone() };
-                    match issue::clerk_step(&mut update.image, &order, &authority) {
-                        Ok(()) => update.save().map(Ok),
-                        Err(error) => Ok(Err(error)),
-                    }
+                .update(|update| match issue::clerk_step(&mut update.image, &order, &authority) {
+                    Ok(()) => update.save().map(Ok),
+                    Err(error) => Ok(Err(error)),
                 })
                 .map_err(failed)?;
             issued.map_err(failed)?;
             output::lines([format!("{}: the certificates are written.", shown(file))])
         }
     }
+}
+
+/// Refuses what only the holder's step can do: the clerk's would do nothing with it.
+fn of_the_holder(arguments: &Arguments) -> Result<()> {
+    let given = [
+        ("--kind", arguments.kind.is_some()),
+        ("--pin", arguments.pin.is_some()),
+        ("--password", arguments.password.is_some()),
+        ("--locked", !arguments.locked.is_empty()),
+        ("--serial", arguments.serial.is_some()),
+        ("--switch", !arguments.switch.is_empty()),
+    ];
+    let given: Vec<_> = given.into_iter().filter_map(|(name, given)| given.then_some(name)).collect();
+    if given.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Exit::Usage,
+        format!("the clerk's step writes certificates only, and takes no {}", given.join(", ")),
+    )
+    .next("What the card is, its secrets and its behaviour are settled by the holder's step."))
 }
 
 /// The report in `path`.
@@ -177,13 +204,14 @@ fn order(arguments: &Arguments) -> Result<Order> {
         Some(now) => now,
         None => SystemTime::now().duration_since(UNIX_EPOCH).map_err(failed)?.as_secs(),
     };
-    let secret = |key, text: &str| {
-        if arguments.locked.contains(&key) { Choice::Locked } else { Choice::Set(text.to_ascii_uppercase()) }
+    let secret = |key, chosen: &Option<String>, otherwise: &str| match arguments.locked.contains(&key) {
+        true => Choice::Locked,
+        false => Choice::Set(chosen.as_deref().unwrap_or(otherwise).to_ascii_uppercase()),
     };
     Ok(Order {
         resident: resident(&arguments.resident)?,
-        auth_secret: secret(Key::Auth, &arguments.pin),
-        sign_secret: secret(Key::Sign, &arguments.password),
+        auth_secret: secret(Key::Auth, &arguments.pin, PIN),
+        sign_secret: secret(Key::Sign, &arguments.password, PASSWORD),
         auth_certificate: !arguments.without.contains(&Key::Auth),
         sign_certificate: !arguments.without.contains(&Key::Sign),
         expiry: arguments.expiry,
@@ -192,7 +220,7 @@ fn order(arguments: &Arguments) -> Result<Order> {
             Failure::new(Exit::Usage, format!("there is no such switch: {}", error.message()))
                 .next("A practice card's file lists them all, with their values.")
         })?,
-        ..Order::new(arguments.kind, seed, now)
+        ..Order::new(arguments.kind.unwrap_or(Kind::MyNumber), seed, now)
     })
 }
 
