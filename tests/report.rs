@@ -94,7 +94,12 @@ fn so_does_one_that_lacks_certificates_or_secrets() {
     comes_back(
         Kind::MyNumber,
         |order| order.sign_certificate = false,
-        &["unwritten-certificate = 'open'", "unwritten-certificate = 'missing'", "unwritten-certificate = 'guarded'"],
+        &[
+            "unwritten-certificate = 'open'",
+            "unwritten-certificate = 'missing'",
+            "unwritten-certificate = 'guarded'",
+            "unwritten-certificate = 'missing'\nstatus-file = false",
+        ],
     );
     comes_back(
         Kind::MyNumber,
@@ -105,6 +110,24 @@ fn so_does_one_that_lacks_certificates_or_secrets() {
         },
         &["absent-secret = 'key-not-found'", "unwritten-certificate = 'missing'"],
     );
+}
+
+#[test]
+fn so_does_one_that_has_a_certificate_without_its_authoritys_or_the_other_way_round() {
+    for missing in ["guarded", "missing"] {
+        let scratch = Scratch::new();
+        let file = card_as(&scratch, Kind::MyNumber, |_| {});
+        let mut image = Image::parse(&fs::read_to_string(&file).unwrap()).unwrap();
+        (image.certificates.sign, image.certificates.auth_ca) = (None, None);
+        image.switches = toml::from_str(&format!("unwritten-certificate = '{missing}'")).unwrap();
+        fs::write(&file, image.to_text().unwrap()).unwrap();
+        let first = report(&scratch, &file);
+        let (second, replay) = report_of_replay(&scratch, &first);
+        assert_eq!(first, second, "{missing}");
+        let certificates = replay.certificates;
+        assert!(certificates.auth.is_some() && certificates.auth_ca.is_none(), "{missing}");
+        assert!(certificates.sign.is_none() && certificates.sign_ca.is_some(), "{missing}");
+    }
 }
 
 #[test]

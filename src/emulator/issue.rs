@@ -35,6 +35,10 @@ pub struct Order {
     pub auth_certificate: bool,
     /// Whether a signature certificate is issued: not to those under 15, wards and holders of a PIN-less card.
     pub sign_certificate: bool,
+    /// Whether the CA's certificate is written that goes with the authentication certificate; if not said, with that one.
+    pub auth_ca: Option<bool>,
+    /// The same for the signature certificate.
+    pub sign_ca: Option<bool>,
     /// What all that is random about it comes from.
     pub seed: Seed,
     /// The moment of issue, in seconds since 1970 UTC.
@@ -105,6 +109,8 @@ impl Order {
             sign_secret: Choice::Set("ABC123".into()),
             auth_certificate: true,
             sign_certificate: true,
+            auth_ca: None,
+            sign_ca: None,
             seed,
             now,
             expiry: None,
@@ -238,6 +244,8 @@ pub fn clerk_step(image: &mut Image, order: &Order, authority: &Authority) -> Re
         let key = public_key(&image.keys.auth).ok_or(IssueError::NoKey("authentication"))?;
         let seed = order.seed.part("auth certificate");
         certificates.auth = Some(authority.auth.issue(&key, subject, validity, &seed, extensions)?);
+    }
+    if order.auth_ca.unwrap_or(order.auth_certificate) && order.kind.has_auth() {
         certificates.auth_ca = Some(authority.auth.to_pem()?);
     }
     if order.sign_certificate {
@@ -248,6 +256,8 @@ pub fn clerk_step(image: &mut Image, order: &Order, authority: &Authority) -> Re
         let key = public_key(&image.keys.sign).ok_or(IssueError::NoKey("signature"))?;
         let seed = order.seed.part("sign certificate");
         certificates.sign = Some(authority.sign.issue(&key, subject, validity, &seed, extensions)?);
+    }
+    if order.sign_ca.unwrap_or(order.sign_certificate) {
         certificates.sign_ca = Some(authority.sign.to_pem()?);
     }
     image.certificates = certificates;

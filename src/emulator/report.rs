@@ -124,8 +124,12 @@ impl CardReport {
         order.kind = self.kind()?;
         let [sign_listed, auth_listed] = [0, 1].map(|index| self.data("directory").get(index).copied().flatten());
         let auth = self.certificate("certificate-auth");
+        let (auth_ca, sign_ca) = (self.certificate("certificate-auth-ca"), self.certificate("certificate-sign-ca"));
         order.auth_certificate = auth.there.unwrap_or(auth_listed != Some(0));
-        order.sign_certificate = sign_listed != Some(0);
+        // Its file is not read where there may be a certificate in it: that there is none tells the list, or that there is
+        // no file.
+        order.sign_certificate = self.first_sw("certificate-sign") != Some(Sw::NOT_FOUND) && sign_listed != Some(0);
+        (order.auth_ca, order.sign_ca) = (auth_ca.there, sign_ca.there);
         order.auth_secret = self.secret("secret-auth", &order.auth_secret);
         order.sign_secret = self.secret("secret-sign", &order.sign_secret);
         let switches = &mut order.switches;
@@ -157,7 +161,6 @@ impl CardReport {
         set(&mut switches.unknown_scheme, self.unknown_scheme());
         set(&mut switches.schemes, self.schemes());
         set(&mut switches.default_key, self.sw("key-default").map(|sw| sw != Sw::WRONG_P1P2));
-        let (auth_ca, sign_ca) = (self.certificate("certificate-auth-ca"), self.certificate("certificate-sign-ca"));
         set(&mut switches.filler, auth.filler.or(auth_ca.filler).or(sign_ca.filler));
         switches.file_sizes.auth = auth.size;
         switches.file_sizes.auth_ca = auth_ca.size;
@@ -276,11 +279,12 @@ impl CardReport {
             },
             _ => None,
         };
-        match (auth, sign) {
-            (_, false) => of("certificate-sign"),
-            (false, true) => of("certificate-auth").filter(|unwritten| *unwritten == Unwritten::Missing),
-            (true, true) => None,
-        }
+        let missing = |probe| of(probe).filter(|unwritten| *unwritten == Unwritten::Missing);
+        let of_sign = if sign { None } else { of("certificate-sign") };
+        let of_auth = || if auth { None } else { missing("certificate-auth") };
+        // The others are free to read, so that only a file that is not there tells anything.
+        let of_cas = || missing("certificate-auth-ca").or_else(|| missing("certificate-sign-ca"));
+        of_sign.or_else(of_auth).or_else(of_cas)
     }
 
     fn certificate(&self, probe: &str) -> CertificateFile {
