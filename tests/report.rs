@@ -130,6 +130,29 @@ fn so_does_one_that_has_a_certificate_without_its_authoritys_or_the_other_way_ro
     }
 }
 
+/// `report` with `answer` in the place of the last answer of `probe`.
+fn answered_otherwise(report: &str, probe: &str, answer: &str) -> String {
+    let probe = format!("probe {probe}\n");
+    let (before, rest) = report.split_once(&probe).unwrap_or_else(|| panic!("no {probe} in {report}"));
+    let (exchanges, after) = rest.split_once("\n\n").unwrap();
+    let (kept, _) = exchanges.rsplit_once("\n< ").unwrap();
+    format!("{before}{probe}{kept}\n< {answer}\n\n{after}")
+}
+
+#[test]
+fn a_card_that_kept_silent_at_the_extended_form_has_none() {
+    let scratch = Scratch::new();
+    let text = report(&scratch, &card_as(&scratch, Kind::MyNumber, |_| {}));
+    let extended = |report: &str| {
+        let mut order = Order::new(Kind::MyNumber, Seed::from("replay"), 0);
+        CardReport::parse(report).unwrap().apply(&mut order).unwrap();
+        order.switches.extended_length
+    };
+    assert!(extended(&text));
+    assert!(!extended(&answered_otherwise(&text, "extended", "none")));
+    assert!(!extended(&answered_otherwise(&text, "extended", "6700")));
+}
+
 #[test]
 fn the_switches_that_a_report_shows_are_those_of_the_card() {
     let scratch = Scratch::new();

@@ -145,7 +145,7 @@ impl CardReport {
         );
         set(&mut switches.short_ids, self.first_sw("token-info").map(|sw| sw != Sw::WRONG_P1P2));
         set(&mut switches.read_le_zero, self.first_sw("le-zero").map(|sw| sw != Sw::WRONG_LENGTH));
-        set(&mut switches.extended_length, self.sw("extended").map(Sw::is_ok));
+        set(&mut switches.extended_length, self.extended_length());
         set(&mut switches.answers, self.answers());
         set(&mut switches.status_file, self.first_sw("directory").map(|sw| sw != Sw::NOT_FOUND));
         set(
@@ -228,6 +228,14 @@ impl CardReport {
             0x6C => Answers::ExactLe,
             _ => Answers::Whole,
         })
+    }
+
+    /// The first command of the probe is a short one. No answer to the next is a refusal too: some readers know no other.
+    fn extended_length(&self) -> Option<bool> {
+        match self.exchanges("extended") {
+            [] | [_] => None,
+            [.., last] => Some(last.sw.is_some_and(Sw::is_ok)),
+        }
     }
 
     fn secret(&self, probe: &str, otherwise: &Choice) -> Choice {

@@ -205,7 +205,7 @@ impl Asking<'_, '_> {
     fn extended(&mut self) -> Result<()> {
         self.probe("extended", "READ BINARY of the token information in the extended form.", token_info);
         if self.select_ef(TOKEN_INFO)? {
-            self.ask(&Command::new(0x00, READ_BINARY, 0x00, 0x00).le(160).extended())?;
+            self.ask_whole(&Command::new(0x00, READ_BINARY, 0x00, 0x00).le(160).extended())?;
         }
         Ok(())
     }
@@ -288,6 +288,8 @@ mod tests {
             let sw = match *command {
                 [0x00, SELECT, 0x00, 0x00] => self.nothing_selected,
                 [0x00, SELECT, 0x04, _, 7, ..] => self.isd,
+                // In the extended form, Le takes three bytes of seven.
+                [0x00, READ_BINARY, 0x00, 0x00, 0x00, _, _] => Sw(0x6110),
                 [0x00, READ_BINARY, 0x86 | 0x00, 0x00, ..] => {
                     answer = format!("{:160}", self.label).into_bytes();
                     Sw::OK
@@ -340,6 +342,13 @@ mod tests {
         ] {
             assert_eq!(verifies(&asked(card(label)).1), queries, "{label}");
         }
+    }
+
+    #[test]
+    fn an_answer_to_the_extended_form_is_fetched_to_its_end() {
+        let (_, asked) =
+            asked(Box::new(Obliging { label: "JPKIAPICCTOKEN2", nothing_selected: Sw::WRONG_P1P2, isd: Sw::OK }));
+        assert_eq!(asked.last().unwrap(), "00 C0 00 00 Le=16", "{asked:?}");
     }
 
     #[test]
