@@ -1,6 +1,7 @@
 //! What is written down of commands and answers. Of an answer's data only what a probe says may be shown is shown.
 
 use crate::apdu::{Command, Hex, Response};
+use crate::emulator::image::Kind;
 use crate::emulator::switches::Atr;
 use std::fmt;
 
@@ -139,10 +140,14 @@ pub fn object_head_and_filler(data: &[u8]) -> Vec<Option<u8>> {
 }
 
 /// EF 0006 without its serial number, and without the two fields that are the same on the one card they were published of,
-/// should they differ.
+/// should they differ. Of a label that is not known, only that: nobody knows what such a card has in which place.
 pub fn token_info(data: &[u8]) -> Vec<Option<u8>> {
     if data.len() != 160 || !data.starts_with(b"JPKIAP") {
         return nothing(data);
+    }
+    let known = Kind::ALL.iter().any(|kind| data.starts_with(format!("{:32}", kind.label()).as_bytes()));
+    if !known {
+        return data.iter().enumerate().map(|(index, byte)| (index < 32).then_some(*byte)).collect();
     }
     let mut shown = everything(data);
     let mut hide = |from: usize, to: usize, unless: &[u8]| {
@@ -200,6 +205,17 @@ mod tests {
         assert!(!shown.contains("3230353030303033"), "{shown}");
         assert!(shown.starts_with("4A504B49") && shown.contains(" XX*16 "), "{shown}");
         assert_eq!(Shown(&token_info(b"something else")).to_string(), "XX*14");
+    }
+
+    #[test]
+    fn of_token_information_with_an_unknown_label_only_that_is_shown() {
+        let mut file = vec![b'7'; 160];
+        file[..32].copy_from_slice(b"JPKIAPICCTOKEN3                 ");
+        assert_eq!(Shown(&token_info(&file)).to_string(), format!("{} XX*128", Hex(&file[..32])));
+        file[14] = b'2';
+        // Not padded as the known ones are.
+        file[15..32].fill(0x00);
+        assert_eq!(Shown(&token_info(&file)).to_string(), format!("{} XX*128", Hex(&file[..32])));
     }
 
     #[test]
