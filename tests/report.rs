@@ -33,7 +33,9 @@ fn report_of_replay(scratch: &Scratch, report: &str) -> (String, Image) {
     let text = scratch.file("report", report);
     let replay = scratch.path().join("replay.card");
     let _ = fs::remove_file(&replay);
-    run(jpki().args(["card", "new", "--seed", "replay", "--from-report"]).arg(text).arg(&replay)).ok();
+    let made = run(jpki().args(["card", "new", "--seed", "replay", "--from-report"]).arg(text).arg(&replay));
+    assert_eq!(made.stderr, "", "nothing that a practice card cannot do");
+    made.ok();
     (self::report(scratch, &replay), Image::parse(&fs::read_to_string(&replay).unwrap()).unwrap())
 }
 
@@ -151,6 +153,38 @@ fn a_card_that_kept_silent_at_the_extended_form_has_none() {
     assert!(extended(&text));
     assert!(!extended(&answered_otherwise(&text, "extended", "none")));
     assert!(!extended(&answered_otherwise(&text, "extended", "6700")));
+}
+
+#[test]
+fn what_a_practice_card_answers_otherwise_is_said() {
+    let scratch = Scratch::new();
+    let text = report(&scratch, &card_as(&scratch, Kind::MyNumber, |_| {}));
+    let card = scratch.path().join("replay.card");
+    let notes = |report: &str| {
+        let _ = fs::remove_file(&card);
+        let report = scratch.file("report", report);
+        let ran = run(jpki().args(["card", "new", "--seed", "replay", "--from-report"]).arg(report).arg(&card));
+        assert!(ran.success, "{ran:?}");
+        ran.stderr
+    };
+    // Of a real card the model is another, and the last byte of one field may be left out.
+    let model: String = "E16R01NJ        ".bytes().map(|byte| format!("{byte:02X}")).collect();
+    let practice: String = "PRACTICE        ".bytes().map(|byte| format!("{byte:02X}")).collect();
+    let real = text.replace(&practice, &model).replace("probe select-again\n", "probe a-probe-of-another-version\n");
+    assert!(real.contains(&model));
+    assert_eq!(notes(&real), "");
+    let third_byte = answered_otherwise(&text, "directory", "8F8F01 9000");
+    let answers = answered_otherwise(&third_byte, "issuer-domain", "6985").replace("atr 3BE0", "atr 3BE1");
+    let said = notes(&answers);
+    for line in [
+        "atr: the report has 3BE100FF8131FE4514, the practice card 3BE000FF8131FE4514",
+        "directory: to 00B0000003 the report has 8F8F01 9000, the practice card 8F8F00 9000",
+        "issuer-domain: to 00A4040C07A0000001510000 the report has 6985, the practice card 6A82",
+    ] {
+        assert!(said.lines().any(|said| said.ends_with(line)), "no {line:?} in\n{said}");
+    }
+    assert_eq!(said.lines().count(), 4, "{said}");
+    assert!(card.exists());
 }
 
 #[test]

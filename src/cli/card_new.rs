@@ -1,5 +1,6 @@
 //! `jpki card new`: a practice card's file, made in the two steps of the municipal window, or in either of them.
 
+use super::report::of_practice_card;
 use super::{Exit, Failure, Result, output, shown};
 use crate::emulator::PracticeCard;
 use crate::emulator::date::Date;
@@ -127,10 +128,17 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     match arguments.step {
         None => {
             let mut image = issue::personalise(&order).map_err(failed)?;
+            let mut differences = Vec::new();
             if let Some((_, report)) = &report {
                 report.settle(&mut image);
+                let made = CardReport::parse(&of_practice_card(&image)?).map_err(failed)?;
+                differences = report.differences(&made);
             }
             PracticeCard::create(file, &image).map_err(failed)?;
+            if !differences.is_empty() {
+                output::warn("the practice card differs from the report where no switch makes it the same:");
+            }
+            differences.iter().for_each(|line| output::warn(line));
             output::lines([
                 format!("{}: a practice card ({}), of no use in real procedures.", shown(file), order.kind),
                 "Unless you chose others, its PIN is 1234 and its signature password PRACTICE1.".into(),

@@ -4,7 +4,9 @@
 use super::image::{Image, Kind, SecretName};
 use super::issue::{Choice, Order};
 use super::switches::{AbsentSecret, Answers, Atr, AuthCertificate, Fci, Filler, Schemes, UnknownScheme, Unwritten};
-use crate::apdu::Sw;
+use crate::apdu::{Hex, Sw};
+use std::fmt;
+use std::ops::Range;
 
 /// The first line of a report.
 pub const FORMAT: &str = "jpki card report, version 1";
@@ -12,6 +14,9 @@ pub const FORMAT: &str = "jpki card report, version 1";
 pub const LONGEST: usize = 1 << 18;
 /// More than all its answers have in bytes: a masked run takes few characters, whatever its length.
 const MOST: usize = 1 << 16;
+/// Bytes of the token information, and where in it the model stands (`card.md` §2.2).
+const TOKEN_INFO: usize = 160;
+const MODEL: Range<usize> = 64..80;
 
 /// A report, as its file has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +38,31 @@ struct Exchange {
     data: Vec<Option<u8>>,
     /// `None` where no answer came.
     sw: Option<Sw>,
+}
+
+impl Exchange {
+    /// Whether the same came to `other`, as far as both tell. The model is another on every practice card.
+    fn answered_as(&self, other: &Exchange) -> bool {
+        let is_model = |index: usize| self.data.len() == TOKEN_INFO && MODEL.contains(&index);
+        let alike = |(index, (a, b)): (usize, (&Option<u8>, &Option<u8>))| is_model(index) || same(a, b);
+        self.sw == other.sw
+            && self.data.len() == other.data.len()
+            && self.data.iter().zip(&other.data).enumerate().all(alike)
+    }
+
+    /// Its answer, as a report's line has it.
+    fn answer(&self) -> String {
+        match self.sw {
+            None => "none".into(),
+            Some(sw) if self.data.is_empty() => sw.to_string(),
+            Some(sw) => format!("{} {sw}", Shown(&self.data)),
+        }
+    }
+}
+
+/// Whether two bytes are the same as far as is known.
+fn same(a: &Option<u8>, b: &Option<u8>) -> bool {
+    a.is_none() || b.is_none() || a == b
 }
 
 /// Why a text is no report that a card can be made from.
@@ -109,7 +139,7 @@ impl CardReport {
     pub fn kind(&self) -> Result<Kind, Unusable> {
         let info = ["token-info", "token-info-selected"].iter().find_map(|probe| {
             let data = self.data(probe);
-            (data.len() == 160).then_some(data)
+            (data.len() == TOKEN_INFO).then_some(data)
         });
         let label: Option<Vec<u8>> = info.and_then(|info| info.into_iter().take(32).collect());
         let label = String::from_utf8(label.ok_or(Unusable::Kind)?).map_err(|_| Unusable::Kind)?;
@@ -180,6 +210,40 @@ impl CardReport {
                 secret.tries = left;
             }
         }
+    }
+
+    /// What a card made from this report answers otherwise, a line each, given the report of that card. What one of the two
+    /// leaves out is no difference.
+    pub fn differences(&self, made: &CardReport) -> Vec<String> {
+        let mut lines = Vec::new();
+        if let (Some(here), Some(there)) = (&self.atr, &made.atr)
+            && (here.len() != there.len() || !here.iter().zip(there).all(|(a, b)| same(a, b)))
+        {
+            lines.push(format!("atr: the report has {}, the practice card {}", Shown(here), Shown(there)));
+        }
+        for Probe { name, exchanges } in &self.probes {
+            let others = made.exchanges(name);
+            // One of another version's program.
+            if others.is_empty() {
+                continue;
+            }
+            let so_far = lines.len();
+            let asked_alike = exchanges.iter().zip(others).take_while(|(here, there)| here.command == there.command);
+            let mut count = 0;
+            for (here, there) in asked_alike {
+                count += 1;
+                if !here.answered_as(there) {
+                    let command = Hex(&here.command);
+                    let (answer, other) = (here.answer(), there.answer());
+                    lines.push(format!("{name}: to {command} the report has {answer}, the practice card {other}"));
+                }
+            }
+            // What is asked next depends on the answers; where those were the same, on what is left out of them.
+            if lines.len() == so_far && (count < exchanges.len() || count < others.len()) {
+                lines.push(format!("{name}: after {count} answers the practice card was asked something else"));
+            }
+        }
+        lines
     }
 
     fn exchanges(&self, probe: &str) -> &[Exchange] {
@@ -334,6 +398,24 @@ impl CardReport {
     }
 }
 
+/// Bytes, where masked ones stand as `XX*n`.
+pub struct Shown<'a>(pub &'a [Option<u8>]);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, run) in self.0.chunk_by(|a, b| a.is_some() == b.is_some()).enumerate() {
+            if index > 0 {
+                f.write_str(" ")?;
+            }
+            match run.iter().copied().collect::<Option<Vec<u8>>>() {
+                Some(bytes) => write!(f, "{}", Hex(&bytes))?,
+                None => write!(f, "XX*{}", run.len())?,
+            }
+        }
+        Ok(())
+    }
+}
+
 /// What a report says of one certificate's EF.
 #[derive(Default)]
 struct CertificateFile {
@@ -387,6 +469,12 @@ mod tests {
         for wrong in ["3", "XX*0", "XX*99999999", "XX", "é0", "+1", ""] {
             assert_eq!(bytes(wrong.split(' ')), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn masked_bytes_are_counted() {
+        assert_eq!(Shown(&[Some(0x30), Some(0x82), None, None, Some(0xFF)]).to_string(), "3082 XX*2 FF");
+        assert_eq!(Shown(&[]).to_string(), "");
     }
 
     #[test]

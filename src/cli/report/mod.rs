@@ -7,20 +7,33 @@ mod trace;
 
 use super::{Exit, Failure, Result, cards, output, shown};
 use crate::config::Config;
+use crate::emulator::image::Image;
+use crate::emulator::report::Shown;
+use crate::emulator::{PracticeCard, PracticeReaders};
 use crate::readers;
 use crate::text::sanitise;
-use crate::transport::{Disposition, Transaction};
+use crate::transport::{Disposition, Readers, Transaction};
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use trace::{Shown, Trace};
+use trace::Trace;
 
 /// The first lines, after the format's name.
 const ABOUT: &str = "\
 # What a card with the JPKI application answers to questions that change nothing. No secret was presented. XX stands for a
 # byte that is left out: serial numbers, names, keys, and whatever else may be somebody's own. The format is described in
 # docs/report-format.md of jpki-pkcs11. Look it through before you send it.";
+
+/// The report of a practice card with these contents.
+pub fn of_practice_card(image: &Image) -> Result<String> {
+    let card = PracticeCard::in_memory(image.clone());
+    let card = card.map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
+    let readers = PracticeReaders::new(1);
+    let reader = PracticeReaders::name(0);
+    readers.insert(&reader, Box::new(card));
+    of_card(&readers, &reader)
+}
 
 /// Writes the report of the card in the only reader that has one, or in the one named, to `file` or to stdout.
 pub fn run(config: &Config, named: Option<&str>, file: Option<&Path>) -> Result<()> {
@@ -55,6 +68,11 @@ fn report(config: &Config, named: Option<&str>) -> Result<String> {
                 .next(format!("Name one with --reader: {}", sanitise(&names.join(", ")))));
         }
     };
+    of_card(&*readers, reader)
+}
+
+/// The report of the card in that reader.
+fn of_card(readers: &dyn Readers, reader: &str) -> Result<String> {
     // Without its power the card forgets what other programs have presented, and begins anew.
     readers.connect(reader)?.close(Disposition::Unpower);
     let mut link = readers.connect(reader)?;

@@ -2,6 +2,7 @@
 
 use crate::apdu::{Command, Hex, Response};
 use crate::emulator::image::Kind;
+use crate::emulator::report::Shown;
 use crate::emulator::switches::Atr;
 use std::fmt;
 
@@ -79,24 +80,6 @@ impl fmt::Display for Trace {
             }
         }
         writeln!(f)
-    }
-}
-
-/// Bytes, where masked ones stand as `XX*n`.
-pub struct Shown<'a>(pub &'a [Option<u8>]);
-
-impl fmt::Display for Shown<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, run) in self.0.chunk_by(|a, b| a.is_some() == b.is_some()).enumerate() {
-            if index > 0 {
-                f.write_str(" ")?;
-            }
-            match run.iter().copied().collect::<Option<Vec<u8>>>() {
-                Some(bytes) => write!(f, "{}", Hex(&bytes))?,
-                None => write!(f, "XX*{}", run.len())?,
-            }
-        }
-        Ok(())
     }
 }
 
@@ -189,12 +172,6 @@ pub fn masked_atr(atr: &[u8]) -> Vec<Option<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn masked_bytes_are_counted() {
-        assert_eq!(Shown(&[Some(0x30), Some(0x82), None, None, Some(0xFF)]).to_string(), "3082 XX*2 FF");
-        assert_eq!(Shown(&[]).to_string(), "");
-    }
 
     #[test]
     fn of_token_information_the_serial_number_is_left_out() {
