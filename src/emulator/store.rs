@@ -3,7 +3,7 @@
 use super::image::{Image, Malformed};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -107,6 +107,7 @@ impl Update<'_> {
                 let path: &Path = path;
                 // Locked from its beginning, so that the lock is the new file's before it takes the old one's name.
                 let mut temporary = Temporary::write(path, &self.image)?;
+                keep_owner(locked, &temporary.file).map_err(ImageError::io(path))?;
                 fs::rename(&temporary.path, path).map_err(ImageError::io(path))?;
                 temporary.kept = true;
                 sync_directory(path).map_err(ImageError::io(path))?;
@@ -116,6 +117,15 @@ impl Update<'_> {
         }
         Ok(())
     }
+}
+
+/// Makes `new` belong to whom `old` does: a card that root changes, as pcscd's virtual reader may, is its holder's still.
+fn keep_owner(old: &File, new: &File) -> io::Result<()> {
+    let (old, own) = (old.metadata()?, new.metadata()?);
+    if (old.uid(), old.gid()) == (own.uid(), own.gid()) {
+        return Ok(());
+    }
+    fchown(new, Some(old.uid()), Some(old.gid()))
 }
 
 /// The file behind `path`, locked. Whoever waited for it may hold a file that has lost its name to a newer one by then,

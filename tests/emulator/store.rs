@@ -6,7 +6,7 @@ use jpki_pkcs11::emulator::store::{ImageError, Store, Update};
 use jpki_pkcs11::emulator::{Device, PracticeCard};
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -95,6 +95,24 @@ fn a_changed_password_is_kept() {
     assert_eq!(send(&mut card, RIGHT), "9000");
     assert_eq!(send(&mut card, "0024019B0458595A31"), "9000");
     assert_eq!(send(&mut opened(&path), "0020009B0458595A31"), "9000");
+}
+
+#[test]
+fn a_card_that_root_changes_stays_its_owners() {
+    if fs::metadata("/proc/self").unwrap().uid() != 0 {
+        // Nobody but root can write another's file; continuous integration is root.
+        assert!(std::env::var_os("CI").is_none(), "run this as root");
+        return;
+    }
+    let (directory, path) = new_card("owned");
+    chown(&path, Some(65534), Some(65533)).unwrap();
+    let owner = || fs::metadata(&path).map(|file| (file.uid(), file.gid(), file.mode() & 0o777)).unwrap();
+    assert_eq!(send(&mut opened(&path), WRONG), "63C4");
+    assert_eq!(owner(), (65534, 65533, 0o600));
+    // A second writer, after which the lock is the new file's.
+    assert_eq!(send(&mut opened(&path), RIGHT), "9000");
+    assert_eq!(owner(), (65534, 65533, 0o600));
+    assert_eq!(fs::read_dir(directory).unwrap().count(), 1, "something was left behind");
 }
 
 #[test]
