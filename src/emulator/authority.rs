@@ -4,6 +4,7 @@
 use super::certificate::{self, Extensions, Printed};
 use super::image::Kind;
 use super::seed::Seed;
+use crate::apdu::Hex;
 use der::asn1::{BitString, OctetString, UtcTime};
 use der::{DateTime, Encode, EncodePem, pem::LineEnding};
 use rsa::rand_core::RngCore;
@@ -96,7 +97,7 @@ impl Issuer {
         extensions.push(false, &SubjectKeyIdentifier(key_identifier(&spki)?))?;
         extensions.push(false, &SubjectAltName(vec![GeneralName::DirectoryName(printed.name()?)]))?;
         extensions.push(false, &certificate::distribution_point(subject.clone()))?;
-        let tbs = tbs(serial(seed)?, subject.clone(), validity, subject, spki, extensions);
+        let tbs = tbs(seed, subject.clone(), validity, subject, spki, extensions)?;
         let certificate = sign(&key, tbs)?;
         Ok(Issuer { key, certificate, printed })
     }
@@ -134,7 +135,7 @@ impl Issuer {
             },
         )?;
         extensions.push(false, &SubjectKeyIdentifier(key_identifier(&spki)?))?;
-        let tbs = tbs(serial(seed)?, own.subject.clone(), validity, subject, spki, extensions);
+        let tbs = tbs(seed, own.subject.clone(), validity, subject, spki, extensions)?;
         Ok(sign(&self.key, tbs)?.to_pem(LineEnding::LF)?)
     }
 }
@@ -148,17 +149,19 @@ pub(super) fn validity(from: DateTime, to: DateTime) -> Result<Validity, der::Er
     Ok(Validity { not_before: time(from)?, not_after: time(to)? })
 }
 
+/// What is to be signed. Its serial number comes from the seed and from all the rest: the same order makes the same number,
+/// and two certificates that differ in anything do not share issuer and number, which NSS refuses to use.
 fn tbs(
-    serial_number: SerialNumber,
+    seed: &Seed,
     issuer: Name,
     validity: Validity,
     subject: Name,
     subject_public_key_info: SubjectPublicKeyInfoOwned,
     extensions: Extensions,
-) -> TbsCertificate {
-    TbsCertificate {
+) -> Result<TbsCertificate, der::Error> {
+    let mut tbs = TbsCertificate {
         version: Version::V3,
-        serial_number,
+        serial_number: SerialNumber::new(&[1])?,
         signature: algorithm(),
         issuer,
         validity,
@@ -167,7 +170,9 @@ fn tbs(
         issuer_unique_id: None,
         subject_unique_id: None,
         extensions: Some(extensions.into_inner()),
-    }
+    };
+    tbs.serial_number = serial(seed, &tbs.to_der()?)?;
+    Ok(tbs)
 }
 
 /// Signs with sha256WithRSA, the Juki CAs too: theirs used SHA-1 at first and SHA-256 from the end of 2013 (`card.md`
@@ -188,7 +193,8 @@ fn key_identifier(spki: &SubjectPublicKeyInfoOwned) -> Result<OctetString, der::
 }
 
 /// Four bytes, positive and in the shortest form.
-fn serial(seed: &Seed) -> Result<SerialNumber, der::Error> {
-    let number = seed.stream("serial").next_u32() & 0x7EFF_FFFF | 0x0100_0000;
+fn serial(seed: &Seed, certified: &[u8]) -> Result<SerialNumber, der::Error> {
+    let mut stream = seed.part("serial").stream(&Hex(&Sha256::digest(certified)).to_string());
+    let number = stream.next_u32() & 0x7EFF_FFFF | 0x0100_0000;
     SerialNumber::new(&number.to_be_bytes())
 }

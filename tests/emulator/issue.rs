@@ -1,12 +1,14 @@
 //! Personalisation: what the two steps leave on the card, and that the same order makes the same card.
 
 use crate::fixture::{NOW, image, order};
+use der::DecodePem;
 use jpki_pkcs11::emulator::date::Date;
 use jpki_pkcs11::emulator::image::Kind;
 use jpki_pkcs11::emulator::issue::{self, Choice, IssueError, Order};
-use jpki_pkcs11::emulator::resident::{Resident, Unfit};
+use jpki_pkcs11::emulator::resident::{Birth, Era, Resident, Unfit};
 use jpki_pkcs11::emulator::seed::Seed;
 use std::time::Duration;
+use x509_cert::Certificate;
 
 #[test]
 fn the_same_order_makes_the_same_card_byte_for_byte() {
@@ -93,6 +95,32 @@ fn orders_that_no_window_takes_are_refused() {
     assert!(matches!(error, IssueError::Resident(Unfit::Address(201))) && !error.to_string().contains('町'));
     let error = refused(Order { now: u64::MAX, ..order(Kind::Juki) });
     assert!(matches!(error, IssueError::Now));
+}
+
+#[test]
+fn what_differs_has_another_serial_number() {
+    let image = image(Kind::Juki);
+    let numbers = |order: &Order| {
+        let mut image = image.clone();
+        issue::clerk_step(&mut image, order, &order.authority().unwrap()).unwrap();
+        let number = |pem: &Option<String>| {
+            let tbs = Certificate::from_pem(pem.as_ref().unwrap()).unwrap().tbs_certificate;
+            (tbs.issuer.to_string(), tbs.serial_number.as_bytes().to_vec())
+        };
+        (number(&image.certificates.sign), number(&image.certificates.sign_ca))
+    };
+    let first = order(Kind::Juki);
+    let before = numbers(&first);
+    assert_eq!(numbers(&first), before);
+    // Another of the family, with the same seed.
+    let resident = Resident { name: "練習　花子".into(), ..Resident::default() };
+    let (leaf, ca) = numbers(&Order { resident, ..first.clone() });
+    assert!(leaf.0 == before.0.0 && leaf.1 != before.0.1);
+    assert_eq!(ca, before.1, "by the same authority");
+    // Issued again a year later, when the authority's own certificate is another one too.
+    let (leaf, ca) = numbers(&Order { now: NOW + 31_536_000, ..first });
+    assert!(leaf.0 == before.0.0 && leaf.1 != before.0.1);
+    assert!(ca.0 == before.1.0 && ca.1 != before.1.1);
 }
 
 #[test]
