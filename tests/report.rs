@@ -188,6 +188,21 @@ fn what_a_practice_card_answers_otherwise_is_said() {
 }
 
 #[test]
+fn a_switch_of_the_command_line_goes_before_the_reports() {
+    let scratch = Scratch::new();
+    let text = report(&scratch, &card_as(&scratch, Kind::MyNumber, |_| {}));
+    let text = scratch.file("report", text);
+    let card = scratch.path().join("replay.card");
+    let mut jpki = jpki();
+    jpki.args(["card", "new", "--seed", "replay", "--switch", "short-ids=false", "--switch", "pss-salt=\"twenty\""]);
+    run(jpki.args(["--switch", "file-sizes={sign=4000}", "--from-report"]).arg(text).arg(&card)).ok();
+    let switches = Image::parse(&fs::read_to_string(&card).unwrap()).unwrap().switches;
+    assert!(!switches.short_ids);
+    assert_eq!((switches.pss_salt.bytes(), switches.file_sizes.sign), (20, Some(4000)));
+    assert!(switches.file_sizes.auth.is_some(), "what the report says of the others stays");
+}
+
+#[test]
 fn the_switches_that_a_report_shows_are_those_of_the_card() {
     let scratch = Scratch::new();
     let file = card_as(&scratch, Kind::MyNumber, |order| {

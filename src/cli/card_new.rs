@@ -10,6 +10,7 @@ use crate::emulator::report::{self, CardReport};
 use crate::emulator::resident::{Birth, Era, Resident, Sex, Written};
 use crate::emulator::seed::Seed;
 use crate::emulator::store::Store;
+use crate::emulator::switches::Switches;
 use clap::ValueEnum;
 use std::fs::File;
 use std::io::Read;
@@ -125,6 +126,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     if let Some((path, report)) = &report {
         report.apply(&mut order).map_err(|error| failed(format!("{}: {error}", shown(path))))?;
     }
+    // After the report's, since these are a person's wish.
+    order.switches = switched(&order.switches, &arguments.switch)?;
     match arguments.step {
         None => {
             let mut image = issue::personalise(&order).map_err(failed)?;
@@ -224,11 +227,26 @@ fn order(arguments: &Arguments) -> Result<Order> {
         sign_certificate: !arguments.without.contains(&Key::Sign),
         expiry: arguments.expiry,
         serial: arguments.serial.clone(),
-        switches: toml::from_str(&arguments.switch.join("\n")).map_err(|error| {
-            Failure::new(Exit::Usage, format!("there is no such switch: {}", error.message()))
-                .next("A practice card's file lists them all, with their values.")
-        })?,
         ..Order::new(arguments.kind.unwrap_or(Kind::MyNumber), seed, now)
+    })
+}
+
+/// These switches, but for those that `lines` set otherwise.
+fn switched(switches: &Switches, lines: &[String]) -> Result<Switches> {
+    let merged = || {
+        let set: toml::Table = toml::from_str(&lines.join("\n"))?;
+        let mut all = toml::Table::try_from(switches).map_err(serde::de::Error::custom)?;
+        for (name, value) in set {
+            match (all.get_mut(&name), value) {
+                (Some(toml::Value::Table(old)), toml::Value::Table(new)) => old.extend(new),
+                (_, value) => drop(all.insert(name, value)),
+            }
+        }
+        all.try_into::<Switches>()
+    };
+    merged().map_err(|error: toml::de::Error| {
+        Failure::new(Exit::Usage, format!("there is no such switch: {}", error.message()))
+            .next("A practice card's file lists them all, with their values.")
     })
 }
 
