@@ -203,6 +203,18 @@ fn a_switch_of_the_command_line_goes_before_the_reports() {
 }
 
 #[test]
+fn a_replayed_card_without_secrets_is_said_to_have_none() {
+    let scratch = Scratch::new();
+    let file = card_as(&scratch, Kind::MyNumber, |order| {
+        (order.auth_secret, order.sign_secret) = (Choice::Absent, Choice::Locked);
+    });
+    let text = scratch.file("report", report(&scratch, &file));
+    let card = scratch.path().join("replay.card");
+    let said = run(jpki().args(["card", "new", "--seed", "replay", "--from-report"]).arg(text).arg(&card)).ok();
+    assert!(said.contains("\nPIN: none; signature password: locked.\n"), "{said}");
+}
+
+#[test]
 fn the_switches_that_a_report_shows_are_those_of_the_card() {
     let scratch = Scratch::new();
     let file = card_as(&scratch, Kind::MyNumber, |order| {

@@ -4,7 +4,7 @@ use super::report::of_practice_card;
 use super::{Exit, Failure, Result, output, shown};
 use crate::emulator::PracticeCard;
 use crate::emulator::date::Date;
-use crate::emulator::image::Kind;
+use crate::emulator::image::{Kind, Secret, Secrets};
 use crate::emulator::issue::{self, Choice, Order};
 use crate::emulator::report::{self, CardReport};
 use crate::emulator::resident::{Birth, Era, Resident, Sex, Written};
@@ -144,7 +144,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             differences.iter().for_each(|line| output::warn(line));
             output::lines([
                 format!("{}: a practice card ({}), of no use in real procedures.", shown(file), order.kind),
-                "Unless you chose others, its PIN is 1234 and its signature password PRACTICE1.".into(),
+                secrets(&image.secrets),
                 format!("Look at it with: jpki card show {}", shown(file)),
             ])
         }
@@ -172,6 +172,17 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             output::lines([format!("{}: the certificates are written.", shown(file))])
         }
     }
+}
+
+/// What a new card's secrets are, those that somebody chose left out.
+fn secrets(secrets: &Secrets) -> String {
+    let told = |secret: &Option<Secret>, otherwise: &'static str| match secret {
+        None => "none",
+        Some(secret) if secret.tries == 0 => "locked",
+        Some(secret) if secret.matches(otherwise.as_bytes()) => otherwise,
+        Some(_) => "as you chose",
+    };
+    format!("PIN: {}; signature password: {}.", told(&secrets.auth, PIN), told(&secrets.sign, PASSWORD))
 }
 
 /// Refuses what only the holder's step can do: the clerk's would do nothing with it.
