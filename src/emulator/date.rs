@@ -36,6 +36,11 @@ impl Date {
         self.year
     }
 
+    /// Year, month and day.
+    pub fn parts(self) -> (u16, u8, u8) {
+        (self.year, self.month, self.day)
+    }
+
     /// The fifth birthday after this day, for someone born on `month`, `day`. Who was born on 29 February has it on the
     /// 28th where the year has no 29th; if month or day is not known (0), it is this day five years later.
     pub fn fifth_birthday(self, month: u8, day: u8) -> Option<Date> {

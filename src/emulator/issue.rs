@@ -5,7 +5,7 @@ use super::authority::{Authority, CertificateError, validity};
 use super::certificate;
 use super::date::{self, Date};
 use super::image::{Certificates, FORMAT, Image, Kind, Pair, Secret, Secrets};
-use super::resident::{Resident, Unfit};
+use super::resident::{Birth, Resident, Unfit};
 use super::seed::Seed;
 use super::switches::Switches;
 use der::DateTime;
@@ -82,6 +82,9 @@ pub enum IssueError {
     /// The serial number's form.
     #[error("a serial number must have 16 printable ASCII characters")]
     Serial,
+    /// A resident who is not born yet.
+    #[error("the date of birth lies after the day of issue")]
+    Unborn,
     /// A moment beyond the calendar.
     #[error("the moment of issue lies outside the years 1970 to 9980")]
     Now,
@@ -149,6 +152,11 @@ impl Order {
     fn check(&self) -> Result<(), IssueError> {
         self.resident.check()?;
         self.last_day()?;
+        let Birth { year, month, day, .. } = self.resident.birth;
+        // What is not known is 0, and so before everything.
+        if Date::in_japan(self.now).is_none_or(|today| (year, month, day) > today.parts()) {
+            return Err(IssueError::Unborn);
+        }
         if let Choice::Set(pin) = &self.auth_secret
             && (pin.len() != 4 || !pin.bytes().all(|byte| byte.is_ascii_digit()))
         {

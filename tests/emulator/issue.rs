@@ -98,6 +98,21 @@ fn orders_that_no_window_takes_are_refused() {
 }
 
 #[test]
+fn nobody_is_certified_before_birth() {
+    let born = |year, month, day| {
+        let birth = Birth { era: Era::Reiwa, year, month, day };
+        let resident = Resident { birth, ..Resident::default() };
+        issue::holder_step(&Order { resident, ..order(Kind::Juki) }).err().map(|error| error.to_string())
+    };
+    for (year, month, day) in [(2026, 1, 15), (2026, 1, 0), (2026, 0, 0), (2025, 12, 31)] {
+        assert_eq!(born(year, month, day), None, "{year}-{month}-{day}");
+    }
+    for (year, month, day) in [(2026, 1, 16), (2026, 2, 0), (2027, 0, 0)] {
+        assert!(born(year, month, day).unwrap().contains("after the day of issue"), "{year}-{month}-{day}");
+    }
+}
+
+#[test]
 fn what_differs_has_another_serial_number() {
     let image = image(Kind::Juki);
     let numbers = |order: &Order| {
