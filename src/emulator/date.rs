@@ -45,9 +45,9 @@ impl Date {
     /// 28th where the year has no 29th; if month or day is not known (0), it is this day five years later.
     pub fn fifth_birthday(self, month: u8, day: u8) -> Option<Date> {
         let (month, day) = if month == 0 || day == 0 { (self.month, self.day) } else { (month, day) };
-        let to_come_this_year = (month, day) > (self.month, self.day);
-        let year = self.year + if to_come_this_year { 4 } else { 5 };
-        Date::new(year, month, day).or_else(|| Date::new(year, month, day - 1))
+        let birthday = |year| Date::new(year, month, day).or_else(|| Date::new(year, month, day - 1));
+        let to_come_this_year = birthday(self.year)? > self;
+        birthday(self.year + if to_come_this_year { 4 } else { 5 })
     }
 
     /// Three years less a day: from 2004-04-01 it is 2007-03-31.
@@ -90,6 +90,10 @@ mod tests {
         assert_eq!(issued.fifth_birthday(10, 16), Some(date(2030, 10, 16)));
         assert_eq!(issued.fifth_birthday(2, 29), Some(date(2030, 2, 28)));
         assert_eq!(date(2027, 3, 1).fifth_birthday(2, 29), Some(date(2032, 2, 29)));
+        // In a year without a 29th, the 28th is the birthday: the first one after it is the next year's.
+        assert_eq!(date(2027, 2, 28).fifth_birthday(2, 29), Some(date(2032, 2, 29)));
+        assert_eq!(date(2027, 2, 27).fifth_birthday(2, 29), Some(date(2031, 2, 28)));
+        assert_eq!(date(2028, 2, 28).fifth_birthday(2, 29), Some(date(2032, 2, 29)));
         assert_eq!(issued.fifth_birthday(0, 0), Some(date(2030, 10, 16)));
     }
 
