@@ -120,7 +120,8 @@ impl FileSizes {
     }
 }
 
-/// An answer to reset seen on a real card (`card.md` §1.2). None of them identifies a card.
+/// An answer to reset seen on a real card (`card.md` §1.2): contact, contactless and foreign. None of them identifies a
+/// card.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Atr {
@@ -132,24 +133,36 @@ pub enum Atr {
     ContactShort,
     /// A dual-interface reader's own making.
     DualInterface,
+    /// The same with another card in it.
+    DualInterfaceB3,
     /// Contactless, ATQB in PC/SC part 3's form.
     Contactless,
+    /// The same with another byte of the card's.
+    Contactless41,
     /// The same of another chip maker.
     ContactlessOther,
+    /// The same of that maker, with another byte.
+    ContactlessOtherB3,
     /// Contactless, seen on a Juki card.
     ContactlessJuki,
+    /// A driving licence's: of a foreign card, in PC/SC part 3's form too.
+    DrivingLicence,
 }
 
 impl Atr {
     /// Every one.
-    pub const ALL: [Atr; 7] = [
+    pub const ALL: [Atr; 11] = [
         Atr::Contact,
         Atr::ContactLong,
         Atr::ContactShort,
         Atr::DualInterface,
+        Atr::DualInterfaceB3,
         Atr::Contactless,
+        Atr::Contactless41,
         Atr::ContactlessOther,
+        Atr::ContactlessOtherB3,
         Atr::ContactlessJuki,
+        Atr::DrivingLicence,
     ];
 
     /// The bytes.
@@ -164,9 +177,15 @@ impl Atr {
             Atr::DualInterface => {
                 &[0x3B, 0xF5, 0x91, 0x00, 0xFF, 0x91, 0x81, 0x71, 0xFE, 0x40, 0x00, 0x42, 0x00, 0x01, 0x00, 0xD1, 0xD6]
             }
+            Atr::DualInterfaceB3 => {
+                &[0x3B, 0xF5, 0x91, 0x00, 0xFF, 0x91, 0x81, 0x71, 0xFE, 0x40, 0x00, 0x42, 0x00, 0x01, 0xB3, 0xA1, 0x15]
+            }
             Atr::Contactless => &[0x3B, 0x88, 0x80, 0x01, 0x00, 0x00, 0x05, 0xE0, 0xB3, 0x81, 0xA1, 0x00, 0x7F],
+            Atr::Contactless41 => &[0x3B, 0x88, 0x80, 0x01, 0x00, 0x00, 0x41, 0xE0, 0xB3, 0x81, 0xA1, 0x00, 0x3B],
             Atr::ContactlessOther => &[0x3B, 0x88, 0x80, 0x01, 0x00, 0x4B, 0x51, 0xFF, 0x00, 0x81, 0xD1, 0x00, 0xBC],
+            Atr::ContactlessOtherB3 => &[0x3B, 0x88, 0x80, 0x01, 0x00, 0x4B, 0x51, 0xFF, 0xB3, 0x81, 0xD1, 0x00, 0x0F],
             Atr::ContactlessJuki => &[0x3B, 0x88, 0x80, 0x01, 0x00, 0x00, 0x14, 0xE0, 0xB3, 0x81, 0x91, 0x00, 0x5E],
+            Atr::DrivingLicence => &[0x3B, 0x88, 0x80, 0x01, 0x00, 0x00, 0x00, 0x00, 0x00, 0x81, 0x81, 0x00, 0x09],
         }
     }
 }
@@ -325,14 +344,8 @@ mod tests {
 
     #[test]
     fn every_atr_that_has_a_check_byte_has_the_right_one() {
-        for atr in [
-            Atr::Contact,
-            Atr::ContactLong,
-            Atr::DualInterface,
-            Atr::Contactless,
-            Atr::ContactlessOther,
-            Atr::ContactlessJuki,
-        ] {
+        // As it was published, that one ends in 00, which is no check byte.
+        for atr in Atr::ALL.into_iter().filter(|atr| *atr != Atr::ContactShort) {
             let bytes = atr.bytes();
             assert_eq!(bytes[1..].iter().fold(0, |sum, byte| sum ^ byte), 0, "{atr:?}");
         }

@@ -75,7 +75,16 @@ fn the_module_passes_with_each_value_of_each_switch() {
     run("new secret checked", image, |s| s.new_secret_checked = true, true);
     run("filler shorter than a block", image, |s| s.certificate_filler_len = 3, true);
     run("no default key", image, |s| s.default_key = false, true);
-    run("contactless ATR", image, |s| s.atr = Atr::Contactless, true);
+    run("a driving licence's ATR", image, |s| s.atr = Atr::DrivingLicence, true);
+}
+
+#[test]
+fn the_module_goes_by_select_and_not_by_the_answer_to_reset() {
+    for atr in Atr::ALL {
+        let ground = Ground::new(with(&MY_NUMBER, |switches| switches.atr = atr));
+        assert_eq!(ground.module.slot_list(true, true).unwrap(), [AUTH, SIGN], "{atr:?}");
+        assert_ne!(ground.flags(AUTH) & CKF_TOKEN_INITIALIZED, 0, "{atr:?}");
+    }
 }
 
 #[test]
