@@ -5,6 +5,7 @@ use der::{Decode, DecodePem, Encode};
 use jpki_pkcs11::emulator::image::{Image, Kind};
 use jpki_pkcs11::emulator::switches::Answers;
 use jpki_pkcs11::emulator::{Device, PracticeCard};
+use myna_card::ap::common::CommonAp;
 use myna_card::ap::jpki::{JpkiAp, SignatureScheme, TokenType};
 use myna_card::{Card, Pin, Retries, Transmit};
 use rsa::pkcs8::DecodePublicKey;
@@ -109,6 +110,16 @@ fn it_changes_a_pin_and_finds_the_old_one_refused() {
     assert!(ap.verify_auth_pin(&pin("1234")).is_err());
     assert_eq!(ap.auth_pin_retries().unwrap().count(), Some(2));
     ap.verify_auth_pin(&pin("5678")).unwrap();
+}
+
+#[test]
+fn it_has_the_common_applications_key_sign_a_challenge() {
+    let mut card = plugged_in(image(Kind::MyNumber));
+    let mut ap = CommonAp::select(&mut card).unwrap();
+    let first = ap.internal_authenticate(b"challenge").unwrap();
+    assert_eq!(first.len(), 256);
+    assert_eq!(ap.internal_authenticate(b"challenge").unwrap(), first);
+    assert_ne!(ap.internal_authenticate(b"another").unwrap(), first);
 }
 
 #[test]

@@ -72,6 +72,8 @@ pub enum File {
     Blocked,
     /// A private key.
     Key(KeyName),
+    /// The key that answers INTERNAL AUTHENTICATE.
+    Authentication,
     /// Some other internal file.
     Internal,
 }
@@ -142,7 +144,7 @@ const JUKI_CARD: &[(u16, File)] = &[
     (0x001E, File::Internal),
 ];
 
-const COMMON: &[(u16, File)] = &[(0x0001, File::Protected), (0x0019, File::Internal)];
+const COMMON: &[(u16, File)] = &[(0x0001, File::Protected), (0x0019, File::Authentication)];
 
 const TEXT: &[(u16, File)] = &[
     (0x0001, File::Protected),

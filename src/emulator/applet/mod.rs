@@ -8,9 +8,10 @@ mod secrets;
 mod signature;
 
 use super::image::{Kind, SecretName};
+use super::seed::Seed;
 use super::store::{ImageError, Store};
 use super::switches::{AbsentSecret, Atr, Fci, Switches, Unwritten};
-use crate::apdu::{Command, READ_BINARY, Response, SELECT, Sw, VERIFY};
+use crate::apdu::{Command, Hex, READ_BINARY, Response, SELECT, Sw, VERIFY};
 use contents::Contents;
 use files::{Application, CertificateName, File};
 use rand_chacha::ChaCha20Rng;
@@ -19,6 +20,8 @@ use request::{Request, Target};
 
 /// GET DATA tag of the contact ATR (`card.md` §1.1).
 const CONTACT_ATR: u16 = 0x5F51;
+/// Length of an answer to INTERNAL AUTHENTICATE: an RSA signature's, of 2048 bits.
+const AUTHENTICATION_BYTES: usize = 256;
 /// Secure messaging in the JPKI application.
 const NO_SECURE_MESSAGING_HERE: Sw = Sw(0x69FC);
 /// No security environment.
@@ -109,6 +112,7 @@ impl Applet {
             Request::Read { target, .. } | Request::Verify { target, .. } | Request::Change { target, .. } => {
                 matches!(target, Target::Short(_))
             }
+            Request::InternalAuthenticate { key, .. } => matches!(key, Target::Short(_)),
             Request::Sign { key, .. } => matches!(key, Some(Target::Short(_))),
             _ => false,
         };
@@ -128,11 +132,8 @@ impl Applet {
             Request::Change { target, new } => self.change(target, new),
             Request::Sign { scheme, key, input, le } => self.sign(scheme, key, input, le),
             Request::Challenge { le } => Ok(self.challenge(le)),
-            Request::Data { tag } => self.data_object(tag),
-            Request::InternalAuthenticate => Err(match self.state.application {
-                Application::Jpki => Sw::NOT_VERIFIED,
-                _ => Sw::KEY_NOT_FOUND,
-            }),
+            Request::Data { tag, le } => self.data_object(tag, le),
+            Request::InternalAuthenticate { key, challenge, le } => self.internal_authenticate(key, challenge, le),
             Request::SetSessionKey => Err(match self.state.application {
                 Application::Jpki => Sw::NOT_VERIFIED,
                 Application::Common | Application::Surface => NO_SECURITY_ENVIRONMENT,
@@ -148,23 +149,24 @@ impl Applet {
         }
     }
 
-    fn select_application(&mut self, aid: &[u8], fci: bool) -> Result<Vec<u8>, Sw> {
+    fn select_application(&mut self, aid: &[u8], fci: Option<usize>) -> Result<Vec<u8>, Sw> {
         let application = Application::of(self.contents.image.kind)
             .iter()
             .copied()
             .filter(|application| *application != Application::Issuer || self.switches().isd)
             .find(|application| application.aid().starts_with(aid))
             .ok_or(Sw::NOT_FOUND)?;
-        self.state.select(application);
-        Ok(match self.switches().fci {
-            Fci::Template if fci => {
-                let aid = application.aid();
-                let mut template = vec![0x6F, aid.len() as u8 + 2, 0x84, aid.len() as u8];
-                template.extend_from_slice(aid);
-                template
+        let mut template = Vec::new();
+        if let (Fci::Template, Some(le)) = (self.switches().fci, fci) {
+            let aid = application.aid();
+            template.extend([0x6F, aid.len() as u8 + 2, 0x84, aid.len() as u8]);
+            template.extend_from_slice(aid);
+            if le < template.len() {
+                return Err(Sw::WRONG_LENGTH);
             }
-            _ => Vec::new(),
-        })
+        }
+        self.state.select(application);
+        Ok(template)
     }
 
     fn select_file(&mut self, id: u16) -> Result<Vec<u8>, Sw> {
@@ -188,7 +190,9 @@ impl Applet {
             File::TokenInfo => &self.contents.token_info,
             File::Status => &self.contents.status,
             File::Protected => return Err(Sw::NOT_VERIFIED),
-            File::Secret(_) | File::Blocked | File::Key(_) | File::Internal => return Err(Sw::WRONG_STRUCTURE),
+            File::Secret(_) | File::Blocked | File::Key(_) | File::Authentication | File::Internal => {
+                return Err(Sw::WRONG_STRUCTURE);
+            }
         };
         let rest = contents.get(offset..).filter(|rest| !rest.is_empty()).ok_or(Sw::WRONG_OFFSET)?;
         let data = rest.get(..le).unwrap_or(rest).to_vec();
@@ -213,10 +217,33 @@ impl Applet {
         bytes
     }
 
-    fn data_object(&self, tag: u16) -> Result<Vec<u8>, Sw> {
+    /// The common application's key 0019 answers with no credential, those of the JPKI application never do. Nobody can
+    /// hold its signature against anything, since its public half is on no card: any bytes will do, if the same challenge
+    /// gets the same ones.
+    fn internal_authenticate(&mut self, key: Target, challenge: &[u8], le: usize) -> Result<Vec<u8>, Sw> {
+        if self.state.application == Application::Jpki {
+            return Err(Sw::NOT_VERIFIED);
+        }
+        let (id, file) = self.resolve(key, Sw::KEY_NOT_FOUND)?;
+        if file != File::Authentication {
+            return Err(Sw::KEY_NOT_FOUND);
+        }
+        let mut signature = vec![0; AUTHENTICATION_BYTES];
+        if le < signature.len() {
+            return Err(Sw::WRONG_LENGTH);
+        }
+        self.state.current = Some(id);
+        Seed::from(self.contents.image.serial.as_str()).stream(&Hex(challenge).to_string()).fill_bytes(&mut signature);
+        Ok(signature)
+    }
+
+    fn data_object(&self, tag: u16, le: usize) -> Result<Vec<u8>, Sw> {
         let answers = self.state.application != Application::Issuer || self.switches().contact_atr_at_power_on;
         match Atr::Contact.bytes() {
-            [_initial, rest @ ..] if tag == CONTACT_ATR && answers => Ok(rest.to_vec()),
+            [_initial, rest @ ..] if tag == CONTACT_ATR && answers => match le < rest.len() {
+                true => Err(Sw::WRONG_LENGTH),
+                false => Ok(rest.to_vec()),
+            },
             _ => Err(Sw::KEY_NOT_FOUND),
         }
     }

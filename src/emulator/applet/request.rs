@@ -8,8 +8,8 @@ use crate::apdu::{
 /// What the card is asked to do.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Request<'a> {
-    /// SELECT by AID, perhaps the beginning of one; `fci` with P2 = 00.
-    SelectApplication { aid: &'a [u8], fci: bool },
+    /// SELECT by AID, perhaps the beginning of one; `fci` is the Le of P2 = 00.
+    SelectApplication { aid: &'a [u8], fci: Option<usize> },
     /// SELECT by EF id.
     SelectFile(u16),
     /// SELECT by file id with P1 = 00: nothing answers to any, not even 3F00.
@@ -27,9 +27,9 @@ pub enum Request<'a> {
     /// GET CHALLENGE.
     Challenge { le: usize },
     /// GET DATA.
-    Data { tag: u16 },
+    Data { tag: u16, le: usize },
     /// INTERNAL AUTHENTICATE.
-    InternalAuthenticate,
+    InternalAuthenticate { key: Target, challenge: &'a [u8], le: usize },
     /// SET SESSION KEY.
     SetSessionKey,
     /// `80 FC 00 00`, the iPhone profile's last command.
@@ -63,7 +63,7 @@ pub fn parse(command: &Command) -> Result<Request<'_>, Sw> {
         (0x00, CHANGE_REFERENCE_DATA) => change(command),
         (0x00, GET_CHALLENGE) => challenge(command),
         (0x00, GET_DATA) => data_object(command),
-        (0x00, INTERNAL_AUTHENTICATE) => Ok(Request::InternalAuthenticate),
+        (0x00, INTERNAL_AUTHENTICATE) => internal_authenticate(command),
         (0x80, COMPUTE_DIGITAL_SIGNATURE) => sign(command),
         (0x80, SET_SESSION_KEY) => Ok(Request::SetSessionKey),
         (0x80, LAST_COMMAND) => Ok(Request::LastCommand),
@@ -75,7 +75,10 @@ pub fn parse(command: &Command) -> Result<Request<'_>, Sw> {
 fn select(command: &Command) -> Result<Request<'_>, Sw> {
     let data: &[u8] = &command.data;
     match (command.p1, command.p2, data.len()) {
-        (0x04, 0x00 | 0x0C, 1..=16) => Ok(Request::SelectApplication { aid: data, fci: command.p2 == 0 }),
+        (0x04, 0x00 | 0x0C, 1..=16) => {
+            let fci = command.le.filter(|_| command.p2 == 0).map(|le| le as usize);
+            Ok(Request::SelectApplication { aid: data, fci })
+        }
         (0x04, 0x00 | 0x0C, _) => Err(Sw::WRONG_LENGTH),
         (0x02, 0x0C, _) => match <[u8; 2]>::try_from(data) {
             Ok(id) => Ok(Request::SelectFile(u16::from_be_bytes(id))),
@@ -143,7 +146,20 @@ fn challenge(command: &Command) -> Result<Request<'_>, Sw> {
 
 fn data_object(command: &Command) -> Result<Request<'_>, Sw> {
     match command.le {
-        Some(_) if command.data.is_empty() => Ok(Request::Data { tag: u16::from_be_bytes([command.p1, command.p2]) }),
+        Some(le) if command.data.is_empty() => {
+            Ok(Request::Data { tag: u16::from_be_bytes([command.p1, command.p2]), le: le as usize })
+        }
+        _ => Err(Sw::WRONG_LENGTH),
+    }
+}
+
+fn internal_authenticate(command: &Command) -> Result<Request<'_>, Sw> {
+    if command.p1 != 0 {
+        return Err(Sw::WRONG_P1P2);
+    }
+    let key = target(command.p2)?;
+    match (command.data.len(), command.le) {
+        (1..=255, Some(le)) => Ok(Request::InternalAuthenticate { key, challenge: &command.data, le: le as usize }),
         _ => Err(Sw::WRONG_LENGTH),
     }
 }
