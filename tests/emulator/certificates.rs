@@ -10,8 +10,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 use x509_cert::Certificate;
-use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
+use x509_cert::ext::pkix::{CertificatePolicies, IssuerAltName, SubjectAltName};
 
 fn openssl(arguments: &[&str]) -> (bool, String) {
     let output = Command::new("openssl").args(arguments).output().expect("openssl is needed for these tests");
@@ -226,18 +226,37 @@ fn the_certificate_on_the_card_is_the_one_issued_with_filler_behind() {
 fn nothing_practice_made_passes_for_real() {
     for kind in Kind::ALL {
         let certificates = image(kind).certificates;
-        let all = [certificates.auth, certificates.auth_ca, certificates.sign, certificates.sign_ca];
+        let all = [&certificates.auth, &certificates.auth_ca, &certificates.sign, &certificates.sign_ca];
         for pem in all.into_iter().flatten() {
-            let certificate = Certificate::from_pem(&pem).unwrap();
+            let certificate = Certificate::from_pem(pem).unwrap();
             let issuer = certificate.tbs_certificate.issuer.to_der().unwrap();
             assert!(issuer.windows(19).any(|window| window == b"PRACTICE, NOT VALID"), "{kind}");
             let der = certificate.to_der().unwrap();
-            for real in [&b"JPKI"[..], b"jpki", "地方公共団体情報システム機構".as_bytes(), b".go.jp"] {
+            let organisation = "地方公共団体情報システム機構".as_bytes();
+            for real in [&b"JPKI"[..], b"jpki", "公的個人認証サービス".as_bytes(), organisation, b".go.jp"] {
                 assert!(!der.windows(real.len()).any(|window| window == real), "{kind}");
             }
             // 1.2.392.200149.8.5.1, the arc of the real policies.
             let policy = [0x2A, 0x83, 0x08, 0x8C, 0x9B, 0x55, 0x08, 0x05, 0x01];
             assert!(!der.windows(policy.len()).any(|window| window == policy), "{kind}");
+        }
+        for (pem, usage, policy) in [
+            (&certificates.auth, "練習用利用者証明用", "1.3.6.1.4.1.32473.1.30"),
+            (
+                &certificates.sign,
+                if kind == Kind::Juki { "練習用知事" } else { "練習用署名用" },
+                "1.3.6.1.4.1.32473.1.20",
+            ),
+        ] {
+            let Some(pem) = pem else { continue };
+            let tbs = Certificate::from_pem(pem).unwrap().tbs_certificate;
+            let (_, names) = tbs.get::<IssuerAltName>().unwrap().unwrap();
+            let [GeneralName::DirectoryName(name)] = names.0.as_slice() else { panic!("{kind}: {names:?}") };
+            let name = name.to_string();
+            assert!(name.contains("O=練習用認証サービス") && name.contains(&format!("OU={usage}")), "{kind}: {name}");
+            let (_, policies) = tbs.get::<CertificatePolicies>().unwrap().unwrap();
+            let policies: Vec<_> = policies.0.iter().map(|policy| policy.policy_identifier.to_string()).collect();
+            assert_eq!(policies, [policy], "{kind}");
         }
     }
 }
