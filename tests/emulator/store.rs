@@ -135,6 +135,42 @@ fn a_link_to_a_card_stays_a_link() {
     assert_eq!(send(&mut opened(&path), QUERY), "63C4");
 }
 
+/// The right password with the power cut in the middle costs a try like any other: else guesses would be free. The same
+/// test is both processes, as below; this one's file has a name that leaves room beside it for ten writes and no more.
+#[test]
+fn a_try_is_spent_on_disk_before_the_secret_is_compared() {
+    const CARD: &str = "CARD_WITH_A_LONG_NAME";
+    let Some(directory) = std::env::var_os(CARD) else {
+        let directory = directory("spent");
+        // Made here if need be: there it would be one write more.
+        image(Kind::Juki);
+        let output = Command::new(std::env::current_exe().unwrap())
+            .args(["store::a_try_is_spent_on_disk_before_the_secret_is_compared", "--exact", "--nocapture"])
+            .env(CARD, &directory)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        return;
+    };
+    // `.NAME.PROCESS.COUNT.new` is what the store writes first. From the eleventh on, COUNT has one digit too many.
+    let longest = 255 - format!("..{}.9.new", std::process::id()).len();
+    let path = Path::new(&directory).join("c".repeat(longest));
+    let mut image = image(Kind::Juki);
+    let secret = image.secrets.sign.as_mut().unwrap();
+    (secret.tries, secret.limit) = (15, 15);
+    fs::write(&path, image.to_text().unwrap()).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    let mut card = opened(&path);
+    for left in (6..15).rev() {
+        assert_eq!(send(&mut card, WRONG), format!("63C{left:X}"));
+    }
+    // The first of its two writes has room, and the second has not.
+    assert_eq!(send(&mut card, RIGHT), "6581");
+    assert_eq!(send(&mut card, QUERY), "63C5");
+    assert_eq!(send(&mut card, RIGHT), "6581");
+    assert_eq!(send(&mut card, "00B0810004"), "6982");
+}
+
 /// Many threads with a card of their own on one file: each try is spent once, and none is lost.
 #[test]
 fn tries_are_spent_one_by_one() {
