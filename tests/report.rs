@@ -7,7 +7,7 @@ use common::pcscd::with_pcscd;
 use common::rival::Asked;
 use common::{Scratch, configured, jpki, run};
 use jpki_pkcs11::cert::Certificate;
-use jpki_pkcs11::emulator::image::{Image, Kind, Pair};
+use jpki_pkcs11::emulator::image::{Image, Kind, Pair, Secret};
 use jpki_pkcs11::emulator::issue::{Choice, Order};
 use jpki_pkcs11::emulator::report::CardReport;
 use jpki_pkcs11::emulator::seed::Seed;
@@ -130,6 +130,23 @@ fn so_does_one_that_has_a_certificate_without_its_authoritys_or_the_other_way_ro
         assert!(certificates.auth.is_some() && certificates.auth_ca.is_none(), "{missing}");
         assert!(certificates.sign.is_none() && certificates.sign_ca.is_some(), "{missing}");
     }
+}
+
+#[test]
+fn so_does_one_whose_tries_are_used_up_in_part() {
+    let scratch = Scratch::new();
+    let file = card_as(&scratch, Kind::MyNumber, |_| {});
+    let mut image = Image::parse(&fs::read_to_string(&file).unwrap()).unwrap();
+    image.secrets.auth.as_mut().unwrap().tries = 1;
+    // More than usual as well: nobody knows that of every card.
+    let password = image.secrets.sign.as_mut().unwrap();
+    (password.tries, password.limit) = (9, 9);
+    fs::write(&file, image.to_text().unwrap()).unwrap();
+    let first = report(&scratch, &file);
+    let (second, replay) = report_of_replay(&scratch, &first);
+    assert_eq!(first, second);
+    let left = |secret: Option<Secret>| secret.map(|secret| (secret.tries, secret.limit));
+    assert_eq!((left(replay.secrets.auth), left(replay.secrets.sign)), (Some((1, 3)), Some((9, 9))));
 }
 
 /// `report` with `answer` in the place of the last answer of `probe`.
