@@ -17,7 +17,7 @@
 //! login_lock:  sys
 //! transport:   apdu sys
 //! cert:        text words
-//! card:        apdu secret sys tlv transport
+//! card:        apdu login_lock secret sys tlv transport
 //! emulator:    apdu transport
 //! readers:     config emulator transport
 //! pkcs11:      card cert config logging login_lock readers secret sys text transport
