@@ -168,7 +168,8 @@ impl Login {
     /// # Errors
     /// [`Exit::Failed`] where the card may still be logged in.
     pub fn end(self, mut card: Card, language: Language) -> Result<()> {
-        if !self.begun {
+        // Also where the secret was refused: whoever has logged out since this was announced has left the card to it.
+        if !self.begun && self.lock.is_none() {
             return Ok(());
         }
         match card.end_login(self.lock) {
@@ -180,6 +181,10 @@ impl Login {
             }
             // A card that was taken out has forgotten everything.
             Err(card::Error::Transport(transport::Error::Removed)) => Ok(()),
+            Err(error) if !self.begun => {
+                log::warn!("the card was not logged out for others: {error}");
+                Ok(())
+            }
             Err(error) => {
                 Err(Failure::new(Exit::Failed, error.to_string()).next(words::STILL_LOGGED_IN.text(language)))
             }

@@ -142,6 +142,22 @@ fn a_login_whose_answer_was_unclear_is_ended_like_any_other() {
 }
 
 #[test]
+fn what_another_logout_has_left_to_a_login_that_is_refused_is_ended() {
+    let ground = Ground::new();
+    let mut card = ground.card();
+    let mut other = ground.login(&card);
+    card.session(|application| other.verify(application, Key::Authentication, &pin(b"1234"))).unwrap();
+    let mut same_card = ground.card();
+    let mut refused = ground.login(&same_card);
+    other.end(card, Language::En).unwrap();
+    assert!(ground.is_logged_in(), "there is one more login");
+    let wrong = Pin::present(secret::SIGNATURE, b"WRONG1").unwrap();
+    assert!(same_card.session(|application| refused.verify(application, Key::Signature, &wrong)).is_err());
+    refused.end(same_card, Language::En).unwrap();
+    assert!(!ground.is_logged_in());
+}
+
+#[test]
 fn a_card_that_refuses_every_other_application_is_left_without_power() {
     let ground = Ground::new();
     ground.befall(Incident::Answer(vec![0x6A, 0x82]), leaves);
