@@ -285,23 +285,23 @@ fn a_card_that_refuses_the_issuer_security_domain_is_logged_out_by_another_appli
 
 #[test]
 fn a_logout_beside_a_login_that_fails_leaves_no_login_on_the_card() {
-    let ground = std::sync::Arc::new(Ground::new(card(&MY_NUMBER)));
-    let (auth, sign) = (ground.session(AUTH), ground.session(SIGN));
-    ground.flags(AUTH);
-    ground.login(sign, PASSWORD).unwrap();
-    let (tell, hear) = std::sync::mpsc::channel();
-    let other = std::sync::Arc::clone(&ground);
+    let ground = Ground::new(card(&MY_NUMBER));
+    let session = ground.session(AUTH);
+    // Another process is logged in with the signature key.
+    let runtime_dir = ground.module.config.runtime_dir.clone();
+    let fingerprint = ground.module.token(ground.module.slot(AUTH).unwrap()).unwrap().identity.info.fingerprint();
+    let mut others = crate::login_lock::announce(runtime_dir.as_deref(), &fingerprint);
+    assert!(others.is_some());
+    ground.rival(SELECT_JPKI);
+    assert_eq!(ground.rival("0020009B06414243313233"), Sw::OK);
     ground.readers.on_command(READER, move |command| {
-        // The wrong PIN is under way when somebody logs out with the other key.
+        // The wrong PIN is under way when it logs out, and leaves the card to the login that has been announced.
         if command.is_secret() {
-            let other = std::sync::Arc::clone(&other);
-            let logout = std::thread::spawn(move || other.module.logout(sign));
-            tell.send(logout.join().unwrap()).unwrap();
+            assert!(crate::login_lock::end(others.take()).is_none());
         }
         Incident::None
     });
-    assert_eq!(ground.login(auth, b"9999"), Err(Rv::PIN_INCORRECT));
-    assert_eq!(hear.recv().unwrap(), Ok(()));
+    assert_eq!(ground.login(session, b"9999"), Err(Rv::PIN_INCORRECT));
     ground.readers.on_command(READER, |_| Incident::None);
     assert_eq!(rival_signs(&ground, "9A"), Sw::NOT_VERIFIED);
 }
