@@ -179,9 +179,11 @@ impl Module {
         let pin = self.well_formed(&present, typed)?;
         let verified =
             self.present_secret(&present, &pin, |card, pin| card.session(|application| application.verify(key, pin)));
-        if verified == Err(Rv::PIN_LOCKED) {
-            // PKCS#11 3.0 §4.9: "this also logs the user out from the token".
-            self.end_login(session.slot, session.epoch)?;
+        // Which also logs the user out (CKA_ALWAYS_AUTHENTICATE, PKCS#11 3.0 §4.9).
+        if verified == Err(Rv::PIN_LOCKED)
+            && let Err(error) = self.end_login(session.slot, session.epoch)
+        {
+            log::warn!("the card could not be logged out: {error}");
         }
         verified?;
         signing.allow();

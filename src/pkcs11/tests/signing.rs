@@ -264,23 +264,39 @@ fn a_password_given_for_the_first_signature_does_not_serve_for_the_second() {
     assert_eq!(ground.sign(session, b"second"), Err(Rv::USER_NOT_LOGGED_IN));
 }
 
-#[test]
-fn a_password_that_locks_at_a_signature_ends_the_login() {
+/// Gives five wrong passwords for a signature; `at_logout` befalls the logout that follows. The ground, the session and the
+/// last answer.
+fn locked_at_a_signature(at_logout: Incident) -> (Ground, CK_SESSION_HANDLE, Result<()>) {
     let lasting = with(&MY_NUMBER, |switches| switches.wrong_verify_clears = false);
     let ground = Ground::set(Tokens::Both, vec![Box::new(lasting)], |config| config.always_authenticate = true);
     let session = ground.session(SIGN);
     ground.login(session, PASSWORD).unwrap();
     let key = ground.key(session);
     ground.module.sign_init(session, sha256_pkcs1(), key).unwrap();
-    let mut said = Vec::new();
-    for wrong in [&b"WRONG1"[..], b"WRONG2", b"WRONG3", b"WRONG4", b"WRONG5"] {
-        said.push(ground.module.login(session, CKU_CONTEXT_SPECIFIC, Some(wrong)));
-    }
-    assert_eq!(said.pop(), Some(Err(Rv::PIN_LOCKED)));
+    ground.readers.on_command(READER, move |command| {
+        let leaves = command.ins == crate::apdu::SELECT && command.data.as_slice() == &hex(SELECT_ISD)[5..12];
+        if leaves { at_logout.clone() } else { Incident::None }
+    });
+    let wrong = [&b"WRONG1"[..], b"WRONG2", b"WRONG3", b"WRONG4", b"WRONG5"];
+    let said = wrong.map(|wrong| ground.module.login(session, CKU_CONTEXT_SPECIFIC, Some(wrong)));
+    ground.readers.on_command(READER, |_| Incident::None);
+    (ground, session, said[4])
+}
+
+#[test]
+fn a_password_that_locks_at_a_signature_ends_the_login() {
+    let (ground, session, said) = locked_at_a_signature(Incident::None);
+    assert_eq!(said, Err(Rv::PIN_LOCKED));
     assert_eq!(ground.state(session), CKS_RW_PUBLIC_SESSION);
     assert!(output(Some(256), |out| ground.module.sign(session, b"x", out)).is_err());
     ground.rival(SELECT_JPKI);
     assert_eq!(ground.rival("802A009A02010200"), Sw::NOT_VERIFIED);
+}
+
+#[test]
+fn a_password_that_locks_at_a_signature_is_said_to_be_locked_though_the_logout_fails() {
+    let (_ground, _session, said) = locked_at_a_signature(Incident::RemoveBefore);
+    assert_eq!(said, Err(Rv::PIN_LOCKED));
 }
 
 #[test]
