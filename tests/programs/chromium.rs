@@ -6,7 +6,7 @@ mod devtools;
 use crate::common::cards::PIN;
 use crate::common::opensc;
 use crate::display::{Display, Seen, patiently};
-use crate::ground::with_ground;
+use crate::ground::{Card, Ground, with_ground};
 use crate::tls::{Server, Version};
 use browser::{Chromium, Home};
 
@@ -45,6 +45,17 @@ fn the_nss_database_loads_the_module_and_one_pin_does_for_tls_1_3_and_1_2() {
     });
 }
 
+/// Asserts that the PIN, asked for once, logs in with the authentication certificate.
+fn assert_one_pin_logs_in(ground: &Ground<'_>, card: &Card, display: &Display, home: &Home, server: &Server) {
+    let ((), cost) = ground.with_inserted(card, |_| {
+        let mut chromium = Chromium::start(ground, display, home);
+        let page = chromium.log_in(&server.url(), &[PIN]).expect("the page, after one prompt");
+        assert!(page.contains("OU=PRACTICE for user authentication"), "{page}");
+        chromium.quit();
+    });
+    assert_eq!(cost.verifies, 1);
+}
+
 #[test]
 fn it_finds_what_jpki_setup_added_to_the_database_in_the_newer_place_and_what_was_there() {
     let name = "chromium::it_finds_what_jpki_setup_added_to_the_database_in_the_newer_place_and_what_was_there";
@@ -53,13 +64,7 @@ fn it_finds_what_jpki_setup_added_to_the_database_in_the_newer_place_and_what_wa
         let (display, server) = (Display::start(), Server::start(&ground.scratch, Version::Tls13, card.auth_ca()));
         // The user trusts the server's authority there, without which the page would not be shown.
         let home = Home::set_up(ground, "user", ".local/share/pki/nssdb", &server.authority);
-        let ((), cost) = ground.with_inserted(&card, |_| {
-            let mut chromium = Chromium::start(ground, &display, &home);
-            let page = chromium.log_in(&server.url(), &[PIN]).expect("the page, after one prompt");
-            assert!(page.contains("OU=PRACTICE for user authentication"), "{page}");
-            chromium.quit();
-        });
-        assert_eq!(cost.verifies, 1);
+        assert_one_pin_logs_in(ground, &card, &display, &home, &server);
     });
 }
 
@@ -71,13 +76,7 @@ fn the_plain_module_shows_it_the_authentication_token_only() {
         let both = format!("{}{}", card.auth_ca(), card.sign_ca());
         let (display, server) = (Display::start(), Server::start(&ground.scratch, Version::Tls13, &both));
         let home = Home::new(ground, "user", &ground.installed.both(), &server.authority);
-        let ((), cost) = ground.with_inserted(&card, |_| {
-            let mut chromium = Chromium::start(ground, &display, &home);
-            let page = chromium.log_in(&server.url(), &[PIN]).expect("the page, after one prompt");
-            assert!(page.contains("OU=PRACTICE for user authentication"), "{page}");
-            chromium.quit();
-        });
-        assert_eq!(cost.verifies, 1);
+        assert_one_pin_logs_in(ground, &card, &display, &home, &server);
         assert_eq!(card.tries(), (3, 5));
     });
 }
