@@ -47,7 +47,8 @@
 //! # How a call reaches the card
 //!
 //! `C_Sign` → a row of `pkcs11/table.rs` → `entry` behind `guard` (a panic becomes CKR_GENERAL_ERROR) → `ffi` makes slices
-//! → `module::current()` clones the module's `Arc` → `session` finds the session and compares its epoch → `signing`
+//! → `module::current()` clones the module's `Arc` → `session` finds the session and compares its epoch, before anything is
+//! said of the other arguments → `signing`
 //! settles the length, then *takes* the operation, so that it ends whatever happens → `cards::with_card` holds the reader
 //! → [`card::Card::sign`]: one APDU if nobody came between → the signature is checked with the certificate's key → `ffi`
 //! writes it.
@@ -63,6 +64,9 @@
 //! 4. `looking`, while the readers' presence is asked for, which waits for no card;
 //! 5. leaves, held for no I/O and no other lock: the tables of slots, sessions, readers and waiters, a token's state, the
 //!    closing flag.
+//!
+//! The file by which processes count a card's logins (`login_lock.rs`) is waited for before a reader's connection is taken,
+//! and only tried while that is held.
 //!
 //! # Decisions that the code alone does not tell
 //!
