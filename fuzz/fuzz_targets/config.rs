@@ -24,6 +24,7 @@ fuzz_target!(|bytes: &[u8]| {
         secure: false,
         user,
         system_file: "/nonexistent".into(),
+        run: "/nonexistent".into(),
     };
     let config = Config::load(&environment);
     std::fs::remove_file(&*FILE).expect("the file");

@@ -27,6 +27,17 @@ pub struct Environment<'a> {
     pub user: u32,
     /// The system's configuration file.
     pub system_file: PathBuf,
+    /// Where the system keeps what ends with its run: `/run`.
+    pub run: PathBuf,
+}
+
+/// `/run`; builds for tests have a place of their own, so that no test meets a process of whoever runs it.
+fn run_directory() -> PathBuf {
+    #[cfg(debug_assertions)]
+    if let Some(place) = std::env::var_os("JPKI_TEST_RUN") {
+        return place.into();
+    }
+    "/run".into()
 }
 
 impl Environment<'_> {
@@ -38,6 +49,7 @@ impl Environment<'_> {
             secure: sys::is_secure() || user.is_none(),
             user: user.unwrap_or(0),
             system_file: SYSTEM_FILE.into(),
+            run: run_directory(),
         }
     }
 

@@ -65,6 +65,7 @@ impl Machine {
             secure: self.secure,
             user: self.user,
             system_file: self.path("system.toml"),
+            run: self.path("run"),
         })
     }
 }

@@ -102,7 +102,7 @@ impl Service {
         }
         assert!(Path::new(VPCD).is_file(), "{VPCD} is missing: apt-get install vsmartcard-vpcd (or `make setup`)");
         let scratch = Scratch::new();
-        for directory in ["run", "readers", "home"] {
+        for directory in ["run", "readers", "home", "system-run"] {
             fs::create_dir(scratch.path().join(directory)).expect("the scratch directory is ours");
         }
         configure(scratch.path(), FRIENDLY_NAME);
@@ -136,6 +136,7 @@ impl Service {
             // Servers of tests are on this machine, whatever a program's own configuration says of proxies.
             .env("no_proxy", "*")
             // A user of its own, too: no configuration, state or login of whoever runs the tests.
+            .env("JPKI_TEST_RUN", self.scratch.path().join("system-run"))
             .envs(
                 ["HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR"]
                     .map(|name| (name, home(&self.scratch))),
