@@ -79,6 +79,7 @@ fn a_card_made_from_a_report_answers_as_the_card_that_was_reported() {
             "default-key = false\natr = 'contactless'\nschemes = 'padding-only'\nauth-certificate = 'pin'",
             "file-sizes = { auth = 4000, auth-ca = 2048, sign-ca = 3001 }\nanswers = 'get-response'",
             "certificate-filler-len = 0",
+            "listed = 'sign-only'",
             "certificate-filler-len = 0\nfile-sizes = { auth-ca = 2048 }\nanswers = 'get-response'",
         ],
     );

@@ -10,6 +10,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+/// What the developer of a program that is not ours meets first.
+const FIRST_COMMAND: [&str; 2] = [
+    "Like most cards it answers the first command after power-up with 6F00 and does not carry it out; send that again.",
+    "A card made with `jpki card new --switch first-command-fails=false` carries it out.",
+];
+
 /// What `jpki card insert` is asked.
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -36,6 +42,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
     let address = format!("{}:{}", arguments.host, arguments.port);
     output::lines([format!("{} goes into the reader at {address}; Ctrl-C takes it out.", shown(&arguments.file))])?;
+    if card.switches().first_command_fails {
+        output::lines(FIRST_COMMAND.map(str::to_owned))?;
+    }
     let Some(path) = &arguments.log else {
         return plug(&mut { card }, &address, &stop);
     };

@@ -62,7 +62,8 @@ pub struct Arguments {
     /// A card that answers as the one in this report did: what `jpki doctor --report` wrote.
     #[arg(long, value_name = "REPORT", conflicts_with_all = ["kind", "step", "without", "locked"])]
     from_report: Option<PathBuf>,
-    /// A switch of the card's behaviour, as its file has it: `short-ids=false`, `filler="zero"`.
+    /// A switch of the card's behaviour, as its file has it: `short-ids=false`, `filler="zero"`. Unless it is told
+    /// `first-command-fails=false`, the first command after power-up gets 6F00, as on most cards, and is not carried out.
     #[arg(long, value_name = "NAME=VALUE")]
     switch: Vec<String>,
 }

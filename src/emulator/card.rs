@@ -4,7 +4,7 @@ use super::Device;
 use super::applet::Applet;
 use super::image::Image;
 use super::store::{ImageError, Store};
-use super::switches::Answers;
+use super::switches::{Answers, Switches};
 use crate::apdu::{Command, GET_RESPONSE, Response, SELECT, Sw};
 use std::fmt;
 use std::path::Path;
@@ -48,6 +48,11 @@ impl PracticeCard {
     /// [`ImageError::Key`], [`ImageError::Malformed`].
     pub fn in_memory(image: Image) -> Result<PracticeCard, ImageError> {
         PracticeCard::over(Store::Memory(Box::new(image)))
+    }
+
+    /// How the card behaves.
+    pub fn switches(&self) -> &Switches {
+        self.applet.switches()
     }
 
     fn over(store: Store) -> Result<PracticeCard, ImageError> {

@@ -13,6 +13,8 @@ pub struct Switches {
     pub first_command_fails: bool,
     /// Whether a warm reset clears the verified secrets. Power-off always does.
     pub warm_reset_clears: bool,
+    /// Whether a warm reset leaves the application; otherwise it stays the current one, without a current EF.
+    pub warm_reset_leaves: bool,
     /// Whether the issuer security domain can be selected; otherwise 6A82.
     pub isd: bool,
     /// Whether GET DATA 5F51 is answered before an application is selected; otherwise 6A88 there.
@@ -35,6 +37,8 @@ pub struct Switches {
     pub unwritten_certificate: Unwritten,
     /// Whether there is an EF 0008; otherwise 6A82.
     pub status_file: bool,
+    /// Which certificates EF 0008 lists.
+    pub listed: Listed,
     /// Whether the authentication certificate is behind the authentication PIN.
     pub auth_certificate: AuthCertificate,
     /// What VERIFY says of a secret that is not there.
@@ -51,10 +55,16 @@ pub struct Switches {
     pub unknown_scheme: UnknownScheme,
     /// What signature input of a wrong length gets.
     pub wrong_input: WrongInput,
+    /// Whether a signature asked for without Le, or with less than its length, gets 6700; otherwise it comes whole.
+    pub signature_le_checked: bool,
+    /// Whether 6700 for a command without the Le or the data it needs comes before 6982 for a missing PIN, or after it.
+    pub wrong_length: WrongLength,
     /// Salt of the PSS schemes, in bytes.
     pub pss_salt: PssSalt,
     /// Whether P2 = 00 means the current key on a card other than Juki; otherwise 6A86.
     pub default_key: bool,
+    /// Whether SET SESSION KEY is known in the text application too, and gets 66F1 there; otherwise 6D00.
+    pub text_session_key: bool,
     /// Milliseconds a signature takes beyond this machine's own.
     pub signature_ms: u32,
     /// Sizes of the certificates' EFs, where they are to be certain ones.
@@ -68,6 +78,7 @@ impl Default for Switches {
             atr: Atr::Contact,
             first_command_fails: true,
             warm_reset_clears: false,
+            warm_reset_leaves: true,
             isd: true,
             contact_atr_at_power_on: true,
             fci: Fci::Template,
@@ -79,6 +90,7 @@ impl Default for Switches {
             filler: Filler::Ff,
             unwritten_certificate: Unwritten::Guarded,
             status_file: true,
+            listed: Listed::AsIssued,
             auth_certificate: AuthCertificate::AsKind,
             absent_secret: AbsentSecret::FileNotFound,
             locked: Locked::KeyLocked,
@@ -87,8 +99,11 @@ impl Default for Switches {
             schemes: Schemes::All,
             unknown_scheme: UnknownScheme::BeforePin,
             wrong_input: WrongInput::Conditions,
+            signature_le_checked: true,
+            wrong_length: WrongLength::BeforePin,
             pss_salt: PssSalt::Digest,
             default_key: true,
+            text_session_key: false,
             signature_ms: 0,
             file_sizes: FileSizes::default(),
         }
@@ -244,6 +259,22 @@ pub enum Unwritten {
     Missing,
 }
 
+/// Which certificates EF 0008 lists, whatever the files say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Listed {
+    /// Those that were issued.
+    AsIssued,
+    /// The authentication certificate alone.
+    AuthOnly,
+    /// The signature certificate alone.
+    SignOnly,
+    /// Both.
+    Both,
+    /// Neither.
+    Neither,
+}
+
 /// Whether reading the authentication certificate takes the authentication PIN.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -295,6 +326,16 @@ pub enum UnknownScheme {
     /// 6A86, verified or not.
     BeforePin,
     /// 6982 until the PIN is verified, then 6A86.
+    AfterPin,
+}
+
+/// When a command without the Le or the data it needs is noticed, or a READ BINARY with Le 00 where that is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WrongLength {
+    /// 6700, verified or not.
+    BeforePin,
+    /// 6982 until the PIN is verified, then 6700.
     AfterPin,
 }
 

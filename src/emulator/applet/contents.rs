@@ -4,6 +4,7 @@
 use super::files::CertificateName;
 use crate::emulator::image::{Image, Malformed};
 use crate::emulator::store::{ImageError, Store};
+use crate::emulator::switches::Listed;
 use rsa::RsaPrivateKey;
 use rsa::pkcs8::DecodePrivateKey;
 use std::path::PathBuf;
@@ -92,10 +93,18 @@ impl Contents {
     }
 }
 
-/// EF 0008: which certificates there are.
+/// EF 0008: which certificates there are, or are said to be.
 fn status(image: &Image) -> Vec<u8> {
-    let byte = |certificate: &Option<String>| if certificate.is_some() { 0x8F } else { 0x00 };
-    vec![byte(&image.certificates.sign), byte(&image.certificates.auth), 0x00]
+    let certificates = &image.certificates;
+    let (sign, auth) = match image.switches.listed {
+        Listed::AsIssued => (certificates.sign.is_some(), certificates.auth.is_some()),
+        Listed::AuthOnly => (false, true),
+        Listed::SignOnly => (true, false),
+        Listed::Both => (true, true),
+        Listed::Neither => (false, false),
+    };
+    let byte = |listed| if listed { 0x8F } else { 0x00 };
+    vec![byte(sign), byte(auth), 0x00]
 }
 
 /// EF 0006: a serialised `CK_TOKEN_INFO`, numbers big endian.

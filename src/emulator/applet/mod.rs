@@ -10,7 +10,7 @@ mod signature;
 use super::image::{Kind, SecretName};
 use super::seed::Seed;
 use super::store::{ImageError, Store};
-use super::switches::{AbsentSecret, Atr, Fci, Switches, Unwritten};
+use super::switches::{AbsentSecret, Atr, Fci, Switches, Unwritten, WrongLength};
 use crate::apdu::{Command, Hex, READ_BINARY, Response, SELECT, Sw, VERIFY};
 use contents::Contents;
 use files::{Application, CertificateName, File};
@@ -82,7 +82,9 @@ impl Applet {
 
     /// Warm reset: the application is left; what was verified stays (`card.md` §3.7), unless this card is switched.
     pub fn reset(&mut self) {
-        self.state.application = Application::Issuer;
+        if self.switches().warm_reset_leaves {
+            self.state.application = Application::Issuer;
+        }
         self.state.current = None;
         if self.switches().warm_reset_clears {
             self.state.verified.clear();
@@ -116,7 +118,21 @@ impl Applet {
             Request::Sign { key, .. } => matches!(key, Some(Target::Short(_))),
             _ => false,
         };
+        let incomplete = match &request {
+            Request::Read { le, .. } => le.is_none(),
+            Request::Change { new, .. } => new.is_none(),
+            Request::Sign { input, le, .. } => input.is_empty() || self.lacks(*le),
+            _ => false,
+        };
+        if incomplete && self.switches().wrong_length == WrongLength::BeforePin {
+            return Err(Sw::WRONG_LENGTH);
+        }
         if short && !self.switches().short_ids { Err(Sw::WRONG_P1P2) } else { Ok(request) }
+    }
+
+    /// Whether a signature's Le is missing that this card looks at.
+    fn lacks(&self, le: Option<usize>) -> bool {
+        le.is_none() && self.switches().signature_le_checked
     }
 
     fn act(&mut self, request: Request<'_>) -> Result<Vec<u8>, Sw> {
@@ -137,6 +153,7 @@ impl Applet {
             Request::SetSessionKey => Err(match self.state.application {
                 Application::Jpki => Sw::NOT_VERIFIED,
                 Application::Common | Application::Surface => NO_SECURITY_ENVIRONMENT,
+                Application::Text if self.switches().text_session_key => NO_SECURITY_ENVIRONMENT,
                 _ => Sw::UNKNOWN_INS,
             }),
             Request::LastCommand if self.contents.image.kind == Kind::Ios => Ok(Vec::new()),
@@ -175,10 +192,11 @@ impl Applet {
         Ok(Vec::new())
     }
 
-    fn read(&mut self, target: Target, offset: usize, le: usize) -> Result<Vec<u8>, Sw> {
+    fn read(&mut self, target: Target, offset: usize, le: Option<usize>) -> Result<Vec<u8>, Sw> {
         let (id, file) = self.resolve(target, Sw::NOT_FOUND)?;
-        if le == 256 && !self.switches().read_le_zero {
-            return Err(Sw::WRONG_LENGTH);
+        let le = le.filter(|le| *le != 256 || self.switches().read_le_zero).ok_or(Sw::WRONG_LENGTH);
+        if self.switches().wrong_length == WrongLength::BeforePin {
+            le?;
         }
         let contents = match file {
             File::Certificate(name) => {
@@ -194,6 +212,7 @@ impl Applet {
                 return Err(Sw::WRONG_STRUCTURE);
             }
         };
+        let le = le?;
         let rest = contents.get(offset..).filter(|rest| !rest.is_empty()).ok_or(Sw::WRONG_OFFSET)?;
         let data = rest.get(..le).unwrap_or(rest).to_vec();
         self.state.current = Some(id);

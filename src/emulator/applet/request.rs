@@ -16,14 +16,14 @@ pub enum Request<'a> {
     SelectById,
     /// `00 A4 00 00`.
     SelectNothing,
-    /// READ BINARY.
-    Read { target: Target, offset: usize, le: usize },
+    /// READ BINARY; without an Le where that or the data is wrong.
+    Read { target: Target, offset: usize, le: Option<usize> },
     /// VERIFY; without a secret it asks for the tries left.
     Verify { target: Target, secret: Option<&'a [u8]> },
-    /// CHANGE REFERENCE DATA.
-    Change { target: Target, new: &'a [u8] },
-    /// COMPUTE DIGITAL SIGNATURE. `None` is the application's default key.
-    Sign { scheme: u8, key: Option<Target>, input: &'a [u8], le: usize },
+    /// CHANGE REFERENCE DATA; without a new secret where its length is wrong.
+    Change { target: Target, new: Option<&'a [u8]> },
+    /// COMPUTE DIGITAL SIGNATURE. Without a key: the application's default one. The input may be empty.
+    Sign { scheme: u8, key: Option<Target>, input: &'a [u8], le: Option<usize> },
     /// GET CHALLENGE.
     Challenge { le: usize },
     /// GET DATA.
@@ -96,10 +96,7 @@ fn read(command: &Command) -> Result<Request<'_>, Sw> {
         0x80.. => return Err(Sw::WRONG_P1P2),
         p1 => (Target::Current, usize::from(u16::from_be_bytes([p1, command.p2]))),
     };
-    match command.le {
-        Some(le) if command.data.is_empty() => Ok(Request::Read { target, offset, le: le as usize }),
-        _ => Err(Sw::WRONG_LENGTH),
-    }
+    Ok(Request::Read { target, offset, le: command.le.filter(|_| command.data.is_empty()).map(|le| le as usize) })
 }
 
 fn verify(command: &Command) -> Result<Request<'_>, Sw> {
@@ -119,20 +116,13 @@ fn change(command: &Command) -> Result<Request<'_>, Sw> {
         return Err(Sw::WRONG_P1P2);
     }
     let target = target(command.p2)?;
-    match (command.data.len(), command.le) {
-        (1..=16, None) => Ok(Request::Change { target, new: &command.data }),
-        _ => Err(Sw::WRONG_LENGTH),
-    }
+    let well_formed = matches!((command.data.len(), command.le), (1..=16, None));
+    Ok(Request::Change { target, new: well_formed.then_some(&command.data) })
 }
 
 fn sign(command: &Command) -> Result<Request<'_>, Sw> {
     let key = if command.p2 == 0 { None } else { Some(target(command.p2)?) };
-    match command.le {
-        Some(le) if !command.data.is_empty() => {
-            Ok(Request::Sign { scheme: command.p1, key, input: &command.data, le: le as usize })
-        }
-        _ => Err(Sw::WRONG_LENGTH),
-    }
+    Ok(Request::Sign { scheme: command.p1, key, input: &command.data, le: command.le.map(|le| le as usize) })
 }
 
 fn challenge(command: &Command) -> Result<Request<'_>, Sw> {

@@ -48,11 +48,12 @@ impl Applet {
         }
     }
 
-    pub(super) fn change(&mut self, target: Target, new: &[u8]) -> Result<Vec<u8>, Sw> {
+    pub(super) fn change(&mut self, target: Target, new: Option<&[u8]>) -> Result<Vec<u8>, Sw> {
         let name = self.secret(target)?.ok_or(self.locked())?;
         if !self.state.verified.contains(&name) {
             return Err(Sw::NOT_VERIFIED);
         }
+        let new = new.ok_or(Sw::WRONG_LENGTH)?;
         // Another process's tries count too.
         if self.tries(name)? == 0 {
             return Err(self.locked());

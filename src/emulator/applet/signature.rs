@@ -61,7 +61,7 @@ impl Scheme {
 }
 
 impl Applet {
-    pub(super) fn sign(&mut self, p1: u8, key: Option<Target>, input: &[u8], le: usize) -> Result<Vec<u8>, Sw> {
+    pub(super) fn sign(&mut self, p1: u8, key: Option<Target>, input: &[u8], le: Option<usize>) -> Result<Vec<u8>, Sw> {
         let scheme = Scheme::of(p1, self.schemes());
         if scheme.is_none() && self.switches().unknown_scheme == UnknownScheme::BeforePin {
             return Err(Sw::WRONG_P1P2);
@@ -69,6 +69,9 @@ impl Applet {
         let name = self.key(key)?;
         if !self.state.verified.contains(&name.secret()) {
             return Err(Sw::NOT_VERIFIED);
+        }
+        if input.is_empty() || self.lacks(le) {
+            return Err(Sw::WRONG_LENGTH);
         }
         let scheme = scheme.ok_or(Sw::WRONG_P1P2)?;
         let key = match name {
@@ -89,7 +92,8 @@ impl Applet {
         }
         // "Some do not respond well" to an exact Le on Juki cards; only one that asked for it by 6Cxx takes it here.
         let exact_le = self.switches().answers == Answers::ExactLe;
-        if le < size || self.contents.image.kind == Kind::Juki && le == size && !exact_le {
+        let too_little = self.switches().signature_le_checked && le.is_some_and(|le| le < size);
+        if too_little || self.contents.image.kind == Kind::Juki && le == Some(size) && !exact_le {
             return Err(Sw::WRONG_LENGTH);
         }
         let hashed = match scheme.input {

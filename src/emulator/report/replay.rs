@@ -5,7 +5,7 @@ use crate::apdu::Sw;
 use crate::emulator::image::{Image, Kind, SecretName};
 use crate::emulator::issue::{Choice, Order};
 use crate::emulator::switches::{
-    AbsentSecret, Answers, Atr, AuthCertificate, Fci, Filler, Schemes, UnknownScheme, Unwritten,
+    AbsentSecret, Answers, Atr, AuthCertificate, Fci, Filler, Listed, Schemes, UnknownScheme, Unwritten,
 };
 
 impl CardReport {
@@ -25,7 +25,9 @@ impl CardReport {
         (order.auth_ca, order.sign_ca) = (auth_ca.there, sign_ca.there);
         order.auth_secret = self.secret("secret-auth", &order.auth_secret);
         order.sign_secret = self.secret("secret-sign", &order.sign_secret);
+        let there = [order.sign_certificate, order.auth_certificate];
         let switches = &mut order.switches;
+        set(&mut switches.listed, listed([sign_listed, auth_listed], there));
         set(&mut switches.atr, self.atr());
         set(&mut switches.first_command_fails, self.first_command_fails());
         set(&mut switches.contact_atr_at_power_on, self.at_power_on().then(|| self.is_ok("contact-atr")).flatten());
@@ -212,6 +214,17 @@ struct CertificateFile {
     filler: Option<Filler>,
     /// It ends with its certificate: then its size is not told.
     exact: bool,
+}
+
+/// What EF 0008 lists, in its order, where that is not what is there.
+fn listed(list: [Option<u8>; 2], there: [bool; 2]) -> Option<Listed> {
+    let [sign, auth] = [list[0]? != 0, list[1]? != 0];
+    ([sign, auth] != there).then_some(match (sign, auth) {
+        (false, false) => Listed::Neither,
+        (false, true) => Listed::AuthOnly,
+        (true, false) => Listed::SignOnly,
+        (true, true) => Listed::Both,
+    })
 }
 
 fn set<T>(switch: &mut T, seen: Option<T>) {

@@ -66,10 +66,18 @@ fn the_module_passes_with_each_value_of_each_switch() {
     run("as it comes", image, |_| {}, true);
     run("first command 6F00", image, |s| s.first_command_fails = true, true);
     run("warm reset clears", image, |s| s.warm_reset_clears = true, true);
+    run("warm reset leaves nothing", image, |s| s.warm_reset_leaves = false, true);
+    run("EF 0008 lists what is not there", image, |s| s.listed = Listed::AuthOnly, true);
     run("no issuer security domain", image, |s| s.isd = false, true);
     run("no extended length", image, |s| s.extended_length = false, true);
     run("no short ids", image, |s| s.short_ids = false, true);
     run("no Le 00", image, |s| s.read_le_zero = false, true);
+    run(
+        "no Le 00, said after the PIN",
+        image,
+        |s| (s.read_le_zero, s.wrong_length) = (false, WrongLength::AfterPin),
+        true,
+    );
     run("GET RESPONSE", image, |s| s.answers = Answers::GetResponse, true);
     run("exact Le", image, |s| s.answers = Answers::ExactLe, true);
     run("filler 00", image, |s| s.filler = Filler::Zero, true);
@@ -98,7 +106,7 @@ fn what_the_module_never_asks_a_card_cannot_answer_otherwise() {
     let image = &*MY_NUMBER;
     let as_it_comes = run("as it comes", image, |_| {}, true);
     type Set = fn(&mut Switches);
-    let switches: [(&str, Set); 5] = [
+    let switches: [(&str, Set); 8] = [
         // GET DATA.
         ("no ATR at power-on state", |s| s.contact_atr_at_power_on = false),
         // SELECT with P2 = 00.
@@ -108,6 +116,11 @@ fn what_the_module_never_asks_a_card_cannot_answer_otherwise() {
         ("new secret checked", |s| s.new_secret_checked = true),
         // A signature with P2 = 00, but of a Juki card.
         ("no default key", |s| s.default_key = false),
+        // A signature without Le, any command without what it needs.
+        ("any Le for a signature", |s| s.signature_le_checked = false),
+        ("wrong lengths after the PIN", |s| s.wrong_length = WrongLength::AfterPin),
+        // SET SESSION KEY.
+        ("a session key in the text application", |s| s.text_session_key = true),
     ];
     for (name, set) in switches {
         assert_eq!(run(name, image, set, true), as_it_comes, "{name}");
@@ -183,4 +196,31 @@ fn what_was_learnt_of_short_ids_is_known_to_the_next_process() {
     let module = Module::over(ground.module.config.clone(), Tokens::Both, Box::new(readers.clone()));
     module.token_info(AUTH).unwrap();
     assert!(refused(&readers) <= 1, "only before the card is known");
+}
+
+#[test]
+fn what_another_application_answers_teaches_nothing_about_short_ids() {
+    use crate::emulator::local::Incident;
+    for ins in [crate::apdu::VERIFY, crate::apdu::READ_BINARY] {
+        let ground = Ground::new(card(&MY_NUMBER));
+        ground.module.slot_list(true, true).unwrap();
+        // A rival has left another application, which takes no short ids.
+        let mut first = true;
+        ground.readers.on_command(READER, move |command| {
+            let refused = command.ins == ins && std::mem::take(&mut first);
+            if refused { Incident::Answer(hex("6A86")) } else { Incident::None }
+        });
+        let session = ground.session(AUTH);
+        assert_eq!(ground.class(session, CKO_CERTIFICATE).len(), 2);
+        ground.flags(AUTH);
+        ground.login(session, PIN).unwrap();
+        ground.sign(session, b"x").unwrap();
+        let log = ground.readers.log();
+        assert_eq!(log.iter().filter(|exchange| exchange.sw == Some(Sw::WRONG_P1P2)).count(), 1);
+        let selected = log.iter().find(|exchange| exchange.command.starts_with("00 A4 02"));
+        assert_eq!(selected, None, "by its short id this card gives every file");
+        let cards = ground.module.config.state_dir.as_ref().unwrap().join("cards");
+        let kept = std::fs::read_dir(cards).unwrap().map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap());
+        assert!(kept.into_iter().all(|text| !text.contains("short_ids = false")), "it was stored");
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::emulator::foreign::{ForeignCard, ForeignKind};
-use crate::emulator::switches::{AbsentSecret, Unwritten};
+use crate::emulator::switches::{AbsentSecret, Listed, Unwritten};
 
 fn labels(ground: &Ground, session: CK_SESSION_HANDLE) -> Vec<String> {
     ground.find(session, &[]).iter().map(|&object| ground.label(session, object)).filter(|l| !l.is_empty()).collect()
@@ -227,6 +227,19 @@ fn a_card_with_the_other_certificate_only_leaves_its_slot_empty() {
         let ground = Ground::new(with(&image, |switches| switches.unwritten_certificate = unwritten));
         // 6982 does not tell whether there is a certificate, and EF 0008 alone hides nothing.
         assert_eq!(ground.module.slot_list(true, true).unwrap(), shown, "{unwritten:?}");
+    }
+}
+
+#[test]
+fn a_list_of_certificates_that_is_wrong_hides_no_key() {
+    for listed in [Listed::AuthOnly, Listed::SignOnly, Listed::Neither] {
+        let ground = Ground::new(with(&MY_NUMBER, |switches| switches.listed = listed));
+        assert_eq!(ground.module.slot_list(true, true).unwrap(), [AUTH, SIGN], "{listed:?}");
+        for (slot, pin) in [(AUTH, PIN), (SIGN, PASSWORD)] {
+            let session = ground.session(slot);
+            ground.login(session, pin).unwrap();
+            ground.sign(session, b"x").unwrap();
+        }
     }
 }
 
