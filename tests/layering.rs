@@ -100,6 +100,17 @@ fn no_application_is_selected_that_holds_the_individual_number_or_the_face_photo
     assert_eq!(selected, BTreeSet::from([jpki, common]));
 }
 
+/// A practice card's keys are real keys, and what lies below the target directory stays until somebody cleans up: what a test
+/// writes goes into a directory of its own that goes with it.
+#[test]
+fn no_test_leaves_files_in_the_target_directory() {
+    let forbidden = ["CARGO_TARGET", "_TMPDIR"].concat();
+    let with: Vec<_> =
+        texts_below("tests").chain(texts_below("benches")).filter(|(_, text)| text.contains(&forbidden)).collect();
+    assert!(texts_below("tests").count() > 50);
+    assert!(with.is_empty(), "{:?}", with.iter().map(|(path, _)| path).collect::<Vec<_>>());
+}
+
 /// The identifiers of applications in a source, ten bytes each, that begin as those registered in Japan do (D3 92): written
 /// as numbers, or as a text in hex.
 fn japanese_applications(text: &str) -> Vec<Vec<u8>> {
@@ -138,8 +149,16 @@ struct Source {
 }
 
 fn sources() -> Vec<Source> {
-    let mut sources = Vec::new();
-    let mut folders = vec![PathBuf::from("src")];
+    let sources: Vec<Source> =
+        texts_below("src").map(|(path, text)| Source { path, code: without_comments_and_texts(&text) }).collect();
+    assert!(sources.len() > 10);
+    sources
+}
+
+/// The source files of a folder, and what is in them.
+fn texts_below(folder: &str) -> impl Iterator<Item = (PathBuf, String)> {
+    let mut files = Vec::new();
+    let mut folders = vec![PathBuf::from(folder)];
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(&folder)).unwrap() {
             let entry = entry.unwrap();
@@ -147,13 +166,11 @@ fn sources() -> Vec<Source> {
             if entry.file_type().unwrap().is_dir() {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let code = without_comments_and_texts(&std::fs::read_to_string(entry.path()).unwrap());
-                sources.push(Source { path, code });
+                files.push((path, std::fs::read_to_string(entry.path()).unwrap()));
             }
         }
     }
-    assert!(sources.len() > 10);
-    sources
+    files.into_iter()
 }
 
 impl Source {

@@ -8,9 +8,7 @@ mod built;
 use cryptoki_sys::*;
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 use std::ffi::c_int;
-use std::path::PathBuf;
 use std::ptr::null_mut;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 /// The library, loaded from a copy of its file: the loader takes that for another library, so each test has its own state.
 pub struct Loaded {
@@ -34,14 +32,12 @@ pub fn load_with(flags: c_int) -> Loaded {
 
 /// With an ending of its file's name, which says what it shows.
 pub fn load_as(ending: &str, flags: c_int) -> Loaded {
-    static COPIES: AtomicU32 = AtomicU32::new(0);
-    let number = COPIES.fetch_add(1, Ordering::Relaxed);
-    let copy =
-        PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("entry-{}-{number}{ending}.so", std::process::id()));
+    // Gone once it is loaded.
+    let directory = tempfile::Builder::new().prefix("jpki-").tempdir().unwrap();
+    let copy = directory.path().join(format!("entry{ending}.so"));
     std::fs::copy(built::built(), &copy).unwrap();
     // SAFETY: the library's initialisers are Rust's own, and the file is no longer written to.
     let library = unsafe { Library::open(Some(&copy), flags) }.unwrap();
-    std::fs::remove_file(copy).unwrap();
 
     // SAFETY: the symbols have these types by the standard. The lists live as long as the process: `-z nodelete`.
     unsafe {

@@ -9,6 +9,7 @@ use jpki_pkcs11::emulator::resident::{Birth, Era, Resident, Sex, Written};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use tempfile::TempDir;
 use x509_cert::Certificate;
 use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::ext::pkix::{CertificatePolicies, IssuerAltName, SubjectAltName};
@@ -19,10 +20,10 @@ fn openssl(arguments: &[&str]) -> (bool, String) {
     (output.status.success(), String::from_utf8(text).unwrap())
 }
 
-fn write(name: &str, kind: Kind, pems: &[(&str, &Option<String>)]) -> std::path::PathBuf {
-    let directory = directory(&format!("{name}-{kind}"));
+fn write(pems: &[(&str, &Option<String>)]) -> TempDir {
+    let directory = directory();
     for (name, pem) in pems {
-        fs::write(directory.join(name), pem.as_ref().unwrap()).unwrap();
+        fs::write(directory.path().join(name), pem.as_ref().unwrap()).unwrap();
     }
     directory
 }
@@ -68,8 +69,8 @@ fn openssl_verifies_every_certificate_against_its_ca() {
             pairs.push(("auth", &certificates.auth, &certificates.auth_ca));
         }
         for (name, certificate, ca) in pairs {
-            let directory = write(name, kind, &[("leaf", certificate), ("ca", ca)]);
-            let (leaf, ca) = (directory.join("leaf"), directory.join("ca"));
+            let directory = write(&[("leaf", certificate), ("ca", ca)]);
+            let (leaf, ca) = (directory.path().join("leaf"), directory.path().join("ca"));
             let arguments = ["verify", "-x509_strict", "-attime", "1768446000", "-CAfile", ca.to_str().unwrap()];
             let (done, text) = openssl(&[&arguments[..], &[leaf.to_str().unwrap()]].concat());
             assert!(done && text.contains(": OK"), "{kind} {name}: {text}");
@@ -80,8 +81,8 @@ fn openssl_verifies_every_certificate_against_its_ca() {
 #[test]
 fn openssl_does_not_verify_one_against_the_other_ca() {
     let certificates = image(Kind::MyNumber).certificates;
-    let directory = write("cross", Kind::MyNumber, &[("leaf", &certificates.auth), ("ca", &certificates.sign_ca)]);
-    let (leaf, ca) = (directory.join("leaf"), directory.join("ca"));
+    let directory = write(&[("leaf", &certificates.auth), ("ca", &certificates.sign_ca)]);
+    let (leaf, ca) = (directory.path().join("leaf"), directory.path().join("ca"));
     let arguments = ["verify", "-attime", "1768446000", "-CAfile", ca.to_str().unwrap(), leaf.to_str().unwrap()];
     assert!(!openssl(&arguments).0);
 }
@@ -127,7 +128,7 @@ fn extensions_stand_in_productions_order() {
 #[test]
 fn openssl_reads_an_authentication_certificate_as_specified() {
     let certificates = image(Kind::MyNumber).certificates;
-    let text = text(&write("auth-text", Kind::MyNumber, &[("leaf", &certificates.auth)]).join("leaf"));
+    let text = text(&write(&[("leaf", &certificates.auth)]).path().join("leaf"));
     for line in [
         "Version: 3 (0x2)",
         "Signature Algorithm: sha256WithRSAEncryption",
@@ -171,7 +172,7 @@ fn a_signature_certificate_states_six_attributes_in_productions_order() {
     let expected: Vec<(String, String)> =
         expected.iter().map(|(number, value)| (format!("{arc}{number}"), (*value).to_owned())).collect();
     assert_eq!(attributes(&certificates.sign), expected);
-    let text = text(&write("sign-text", Kind::MyNumber, &[("leaf", &certificates.sign)]).join("leaf"));
+    let text = text(&write(&[("leaf", &certificates.sign)]).path().join("leaf"));
     assert!(
         text.contains("Digital Signature, Non Repudiation") && text.contains("L=Mihon-ken, L=Renshu-shi"),
         "{text}"
@@ -202,7 +203,7 @@ fn a_resident_of_the_callers_invention_is_certified() {
 #[test]
 fn a_juki_certificate_is_a_governors_for_three_years_less_a_day() {
     let certificates = image(Kind::Juki).certificates;
-    let text = text(&write("juki-text", Kind::Juki, &[("leaf", &certificates.sign)]).join("leaf"));
+    let text = text(&write(&[("leaf", &certificates.sign)]).path().join("leaf"));
     for line in ["OU=PRACTICE Governor of Mihon-ken", "Not After : Jan 14 14:59:59 2029 GMT", "Public-Key: (1024 bit)"]
     {
         assert!(text.contains(line), "no {line:?} in\n{text}");

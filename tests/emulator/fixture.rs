@@ -1,16 +1,14 @@
-//! Cards to test on. Keys take seconds, so a finished image is kept beside the test program for as long as that is the
-//! same.
+//! Cards to test on. Keys take seconds, so that a finished image of each kind is kept for as long as the process lives; what
+//! holds keys is in files only where a test is about files, and they go with the test.
 
 use jpki_pkcs11::emulator::Device;
 use jpki_pkcs11::emulator::card::PracticeCard;
 use jpki_pkcs11::emulator::image::{Image, Kind};
 use jpki_pkcs11::emulator::issue::{self, Order};
 use jpki_pkcs11::emulator::seed::Seed;
-use jpki_pkcs11::emulator::store::{ImageError, Store};
 use jpki_pkcs11::emulator::switches::Switches;
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
+use std::sync::OnceLock;
+use tempfile::TempDir;
 
 /// 2026-01-15T03:00:00Z, noon in Japan.
 pub const NOW: u64 = 1_768_446_000;
@@ -22,23 +20,13 @@ pub fn order(kind: Kind) -> Order {
 
 /// A finished card of that kind, without the first command's 6F00.
 pub fn image(kind: Kind) -> Image {
-    let built = fs::metadata(std::env::current_exe().unwrap()).unwrap().modified().unwrap();
-    let stamp = built.duration_since(UNIX_EPOCH).unwrap().as_nanos();
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{kind}-{stamp}.toml"));
-    let store = match Store::open(&path) {
-        Ok(store) => store,
-        Err(ImageError::Missing(_)) => {
-            let switches = Switches { first_command_fails: false, ..Switches::default() };
-            let made = issue::personalise(&Order { switches, ..order(kind) }).unwrap();
-            match Store::create(&path, &made) {
-                // Another test was faster.
-                Err(ImageError::Exists(_)) => Store::open(&path).unwrap(),
-                made => made.unwrap(),
-            }
-        }
-        Err(error) => panic!("{error}"),
+    static MADE: [OnceLock<Image>; Kind::ALL.len()] = [const { OnceLock::new() }; Kind::ALL.len()];
+    let index = Kind::ALL.iter().position(|known| *known == kind).unwrap();
+    let make = || {
+        let switches = Switches { first_command_fails: false, ..Switches::default() };
+        issue::personalise(&Order { switches, ..order(kind) }).unwrap()
     };
-    store.read().unwrap()
+    MADE[index].get_or_init(make).clone()
 }
 
 /// That image as a powered card.
@@ -70,12 +58,7 @@ pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02X}")).collect()
 }
 
-/// An empty directory of its own for one test.
-pub fn directory(name: &str) -> PathBuf {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
-    fs::create_dir_all(&path).unwrap();
-    for entry in fs::read_dir(&path).unwrap() {
-        fs::remove_file(entry.unwrap().path()).unwrap();
-    }
-    path
+/// An empty directory of its own for one test, which goes with it.
+pub fn directory() -> TempDir {
+    tempfile::Builder::new().prefix("jpki-").tempdir().unwrap()
 }

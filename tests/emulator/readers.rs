@@ -206,7 +206,8 @@ fn incidents_befall_a_command() {
 
 #[test]
 fn a_card_taken_out_while_it_works_has_spent_the_try() {
-    let path = directory("taken-out").join("card.toml");
+    let directory = directory();
+    let path = directory.path().join("card.toml");
     let readers = readers_with(Box::new(PracticeCard::create(&path, &image(Kind::Juki)).unwrap()));
     let mut link = readers.connect(READER).unwrap();
     ask(&mut *link, JPKI).unwrap();
@@ -245,10 +246,10 @@ fn a_wait_ends_with_a_change_a_cancel_or_its_time() {
 
 #[test]
 fn files_become_readers_and_a_bad_one_says_why() {
-    let directory = directory("files");
-    let good = directory.join("card.toml");
+    let directory = directory();
+    let good = directory.path().join("card.toml");
     PracticeCard::create(&good, &image(Kind::Juki)).unwrap();
-    let readers = PracticeReaders::from_files(&[good, directory.join("none.toml")], Duration::from_secs(1));
+    let readers = PracticeReaders::from_files(&[good, directory.path().join("none.toml")], Duration::from_secs(1));
     assert_eq!(ask(&mut *readers.connect(READER).unwrap(), JPKI).unwrap(), "9000");
     let Err(Error::Reader(reason)) = readers.connect("Practice Reader 01 00") else { panic!("it connected") };
     assert!(reason.contains("none.toml"), "{reason}");

@@ -59,6 +59,23 @@ fn a_pss_salt_is_never_the_same() {
 }
 
 #[test]
+fn no_two_cards_and_no_two_power_ups_have_the_same_random_numbers() {
+    const CHALLENGE: &str = "0084000010";
+    let mut cards = [card(image(Kind::MyNumber)), card(image(Kind::MyNumber))];
+    let mut seen: Vec<String> = Vec::new();
+    for card in &mut cards {
+        for _ in 0..2 {
+            seen.push(send(card, CHALLENGE));
+            card.power_on();
+        }
+    }
+    let mut distinct = seen.clone();
+    distinct.sort();
+    distinct.dedup();
+    assert_eq!(distinct.len(), seen.len(), "{seen:?}");
+}
+
+#[test]
 fn a_card_may_take_a_salt_of_20_bytes() {
     let mut image = image(Kind::MyNumber);
     image.switches.pss_salt = PssSalt::Twenty;

@@ -10,15 +10,16 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
+use tempfile::TempDir;
 
 const JPKI: &str = "00A4040C0AD392F000260100000001";
 const WRONG: &str = "0020009B06303030303030";
 const RIGHT: &str = "0020009B06414243313233";
 const QUERY: &str = "0020009B";
 
-fn new_card(name: &str) -> (PathBuf, PathBuf) {
-    let directory = directory(name);
-    let path = directory.join("card.toml");
+fn new_card() -> (TempDir, PathBuf) {
+    let directory = directory();
+    let path = directory.path().join("card.toml");
     PracticeCard::create(&path, &image(Kind::Juki)).unwrap();
     (directory, path)
 }
@@ -32,17 +33,17 @@ fn opened(path: &Path) -> PracticeCard {
 
 #[test]
 fn a_card_file_is_private_and_alone() {
-    let (directory, path) = new_card("private");
+    let (directory, path) = new_card();
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(send(&mut opened(&path), WRONG), "63C4");
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-    assert_eq!(fs::read_dir(directory).unwrap().count(), 1, "something was left behind");
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "something was left behind");
 }
 
 #[test]
 fn a_file_open_to_others_is_refused_with_the_remedy() {
     for mode in [0o640, 0o604, 0o660] {
-        let (_, path) = new_card("open");
+        let (_directory, path) = new_card();
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
         let error = PracticeCard::open(&path).unwrap_err();
         assert!(matches!(error, ImageError::Exposed(_)) && error.to_string().contains("chmod 600"), "{error}");
@@ -51,16 +52,16 @@ fn a_file_open_to_others_is_refused_with_the_remedy() {
 
 #[test]
 fn a_card_never_takes_the_place_of_another_file() {
-    let (directory, path) = new_card("twice");
+    let (directory, path) = new_card();
     let before = fs::read(&path).unwrap();
     assert!(matches!(PracticeCard::create(&path, &image(Kind::Juki)), Err(ImageError::Exists(_))));
     assert_eq!(fs::read(&path).unwrap(), before);
-    assert_eq!(fs::read_dir(directory).unwrap().count(), 1);
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
 }
 
 #[test]
 fn a_damaged_file_is_refused_and_says_what_to_do() {
-    let (directory, path) = new_card("damaged");
+    let (directory, path) = new_card();
     let text = fs::read_to_string(&path).unwrap();
     for damaged in [text[..text.len() / 2].to_owned(), String::new(), text.replace("version 1", "version 9")] {
         fs::write(&path, damaged).unwrap();
@@ -71,13 +72,13 @@ fn a_damaged_file_is_refused_and_says_what_to_do() {
     assert!(matches!(PracticeCard::open(&path), Err(ImageError::Malformed(..))));
     fs::write(&path, text.replace("BEGIN PRIVATE KEY-----\nMII", "BEGIN PRIVATE KEY-----\nMIX")).unwrap();
     assert!(matches!(PracticeCard::open(&path), Err(ImageError::Key(_, "signature"))));
-    assert!(matches!(PracticeCard::open(&directory), Err(ImageError::NotAFile(_))));
-    assert!(matches!(PracticeCard::open(&directory.join("none")), Err(ImageError::Missing(_))));
+    assert!(matches!(PracticeCard::open(directory.path()), Err(ImageError::NotAFile(_))));
+    assert!(matches!(PracticeCard::open(&directory.path().join("none")), Err(ImageError::Missing(_))));
 }
 
 #[test]
 fn a_counter_is_on_disk_before_the_status_is_answered() {
-    let (_, path) = new_card("counter");
+    let (_directory, path) = new_card();
     let mut card = opened(&path);
     assert_eq!(send(&mut card, WRONG), "63C4");
     assert_eq!(Store::open(&path).unwrap().read().unwrap().secrets.sign.unwrap().tries, 4);
@@ -90,7 +91,7 @@ fn a_counter_is_on_disk_before_the_status_is_answered() {
 
 #[test]
 fn a_changed_password_is_kept() {
-    let (_, path) = new_card("changed");
+    let (_directory, path) = new_card();
     let mut card = opened(&path);
     assert_eq!(send(&mut card, RIGHT), "9000");
     assert_eq!(send(&mut card, "0024019B0458595A31"), "9000");
@@ -104,7 +105,7 @@ fn a_card_that_root_changes_stays_its_owners() {
         assert!(std::env::var_os("CI").is_none(), "run this as root");
         return;
     }
-    let (directory, path) = new_card("owned");
+    let (directory, path) = new_card();
     chown(&path, Some(65534), Some(65533)).unwrap();
     let owner = || fs::metadata(&path).map(|file| (file.uid(), file.gid(), file.mode() & 0o777)).unwrap();
     assert_eq!(send(&mut opened(&path), WRONG), "63C4");
@@ -112,12 +113,12 @@ fn a_card_that_root_changes_stays_its_owners() {
     // A second writer, after which the lock is the new file's.
     assert_eq!(send(&mut opened(&path), RIGHT), "9000");
     assert_eq!(owner(), (65534, 65533, 0o600));
-    assert_eq!(fs::read_dir(directory).unwrap().count(), 1, "something was left behind");
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "something was left behind");
 }
 
 #[test]
 fn two_cards_on_one_file_share_its_counter() {
-    let (_, path) = new_card("shared");
+    let (_directory, path) = new_card();
     let (mut one, mut other) = (opened(&path), opened(&path));
     assert_eq!(send(&mut one, WRONG), "63C4");
     assert_eq!(send(&mut other, QUERY), "63C4");
@@ -127,8 +128,8 @@ fn two_cards_on_one_file_share_its_counter() {
 
 #[test]
 fn a_link_to_a_card_stays_a_link() {
-    let (directory, path) = new_card("linked");
-    let link = directory.join("link.toml");
+    let (directory, path) = new_card();
+    let link = directory.path().join("link.toml");
     std::os::unix::fs::symlink(&path, &link).unwrap();
     assert_eq!(send(&mut opened(&link), WRONG), "63C4");
     assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
@@ -141,12 +142,10 @@ fn a_link_to_a_card_stays_a_link() {
 fn a_try_is_spent_on_disk_before_the_secret_is_compared() {
     const CARD: &str = "CARD_WITH_A_LONG_NAME";
     let Some(directory) = std::env::var_os(CARD) else {
-        let directory = directory("spent");
-        // Made here if need be: there it would be one write more.
-        image(Kind::Juki);
+        let directory = directory();
         let output = Command::new(std::env::current_exe().unwrap())
             .args(["store::a_try_is_spent_on_disk_before_the_secret_is_compared", "--exact", "--nocapture"])
-            .env(CARD, &directory)
+            .env(CARD, directory.path())
             .output()
             .unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -171,10 +170,30 @@ fn a_try_is_spent_on_disk_before_the_secret_is_compared() {
     assert_eq!(send(&mut card, "00B0810004"), "6982");
 }
 
+#[test]
+fn nobody_comes_between_the_two_writes_of_a_right_secret() {
+    let (_directory, path) = new_card();
+    let is_locked = || match fs::File::open(&path).unwrap().try_lock() {
+        Err(fs::TryLockError::WouldBlock) => true,
+        other => other.map(|()| false).unwrap(),
+    };
+    let mut seen = Vec::new();
+    let twice = |card: &mut Update| {
+        for _ in 0..2 {
+            card.save()?;
+            seen.push(is_locked());
+        }
+        Ok::<_, ImageError>(())
+    };
+    Store::open(&path).unwrap().update(twice).unwrap();
+    assert_eq!(seen, [true, true], "the file that a write has put in the old one's place is open to everybody");
+    assert!(!is_locked());
+}
+
 /// Many threads with a card of their own on one file: each try is spent once, and none is lost.
 #[test]
 fn tries_are_spent_one_by_one() {
-    let (_, path) = new_card("raced");
+    let (_directory, path) = new_card();
     let mut store = Store::open(&path).unwrap();
     store
         .update(|card| {
@@ -198,13 +217,13 @@ fn tries_are_spent_one_by_one() {
 
 #[test]
 fn a_store_that_fails_verifies_nothing() {
-    let (directory, path) = new_card("failing");
+    let (directory, path) = new_card();
     let mut card = opened(&path);
     fs::remove_file(&path).unwrap();
     assert_eq!(send(&mut card, RIGHT), "6581");
     assert_eq!(send(&mut card, QUERY), "6581");
     assert_eq!(send(&mut card, "0024019B0458595A31"), "6982");
-    assert_eq!(fs::read_dir(directory).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
     card.power_on();
     assert_eq!(send(&mut card, JPKI), "", "a card without its file is mute");
 }
@@ -216,7 +235,7 @@ fn a_process_killed_while_writing_leaves_a_whole_card() {
         println!("writing");
         write_until_killed(Path::new(&path));
     }
-    let (directory, path) = new_card("killed");
+    let (directory, path) = new_card();
     for round in 0..10 {
         let mut process = Command::new(std::env::current_exe().unwrap())
             .args(["store::a_process_killed_while_writing_leaves_a_whole_card", "--exact", "--nocapture"])
@@ -237,7 +256,7 @@ fn a_process_killed_while_writing_leaves_a_whole_card() {
         assert_eq!(opened(&path).atr().len(), 9);
         assert!(Store::open(&path).unwrap().update(|card| card.save()).is_ok(), "the lock died with the process");
     }
-    assert!(directory.join("card.toml").exists());
+    assert!(directory.path().join("card.toml").exists());
 }
 
 const WRITER: &str = "WRITE_UNTIL_KILLED";
