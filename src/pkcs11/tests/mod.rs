@@ -25,8 +25,9 @@ use crate::emulator::seed::Seed;
 use crate::emulator::switches::Switches;
 use crate::emulator::{Device, PracticeCard};
 use cryptoki_sys::*;
+use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The moment at which the tests' cards are issued.
 const NOW: u64 = 1_790_000_000;
@@ -162,6 +163,24 @@ impl Ground {
         let before = self.readers.apdus();
         let result = call();
         (self.readers.apdus() - before, result)
+    }
+}
+
+/// This thread, as the system names it.
+fn this_thread() -> PathBuf {
+    std::fs::canonicalize("/proc/thread-self").unwrap()
+}
+
+/// Waits until `thread` has nothing to do but to wait, twice in a row: a lock that is held for a moment is soon had.
+fn await_sleep(thread: &Path) {
+    let mut looks = 0;
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while looks < 2 {
+        let stat = std::fs::read_to_string(thread.join("stat")).unwrap();
+        let (_, state) = stat.rsplit_once(") ").unwrap();
+        looks = if state.starts_with('S') { looks + 1 } else { 0 };
+        assert!(Instant::now() < deadline, "it never waits");
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 

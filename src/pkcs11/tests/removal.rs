@@ -100,6 +100,29 @@ fn a_busy_card_is_no_verdict_and_no_lost_login() {
 }
 
 #[test]
+fn another_card_behind_a_connection_made_anew_ends_the_epoch_though_nothing_was_seen_to_move() {
+    use crate::emulator::local::Incident;
+    let ground = Ground::new(card(&MY_NUMBER));
+    let session = ground.session(AUTH);
+    ground.login(session, PIN).unwrap();
+    let key = ground.key(session);
+    ground.module.sign_init(session, sha256_pkcs1(), key).unwrap();
+    // The card falls silent, which costs the connection; when it speaks again it is another one.
+    ground.readers.on_command(READER, |_| Incident::Silence);
+    assert_eq!(output(Some(256), |out| ground.module.sign(session, b"x", out)), Err(Rv::DEVICE_ERROR));
+    let mut other = with(&OTHER, |_| {});
+    other.power_on();
+    let verifies = ground.readers.verifies();
+    ground.readers.on_command(READER, move |command| Incident::Answer(other.transmit(&command.encode())));
+    assert_eq!(ground.state(session), CKS_RW_USER_FUNCTIONS);
+    assert_eq!(ground.sign(session, b"x"), Err(Rv::DEVICE_REMOVED));
+    assert_eq!(ground.module.session_info(session).err(), Some(Rv::SESSION_HANDLE_INVALID));
+    assert_eq!(ground.readers.verifies(), verifies, "the held PIN is not for that card");
+    let serial = text(&ground.module.token_info(AUTH).unwrap().serialNumber);
+    assert_eq!(serial, OTHER.serial);
+}
+
+#[test]
 fn each_insertion_and_removal_is_an_event_and_what_was_there_is_none() {
     let ground = Ground::new(card(&MY_NUMBER));
     let event = || ground.module.wait_for_slot_event(true);

@@ -133,6 +133,75 @@ fn no_layer_repeats_a_verify_whatever_the_card_says() {
 }
 
 #[test]
+fn no_layer_repeats_a_change_whatever_the_card_says() {
+    for answer in ["6F00", "6108", "6C04", "6982", "6985", "6A86", "6D00", "6300", "63C2", "", "90"] {
+        let ground = Ground::new(card(&MY_NUMBER));
+        let session = ground.session(AUTH);
+        ground.flags(AUTH);
+        let bytes = hex(answer);
+        ground.readers.on_command(READER, move |command| match command.ins {
+            crate::apdu::CHANGE_REFERENCE_DATA => Incident::Answer(bytes.clone()),
+            _ => Incident::None,
+        });
+        let result = ground.module.set_pin(session, Some(PIN), Some(b"5678"));
+        assert!(result.is_err(), "{answer}: {result:?}");
+        let log = ground.readers.log();
+        let sent = |start: &str| log.iter().filter(|exchange| exchange.command.starts_with(start)).count();
+        assert_eq!((sent("00 24 "), sent("00 C0 ")), (1, 0), "{answer}");
+    }
+}
+
+#[test]
+fn of_two_threads_with_the_right_pin_one_sends_it() {
+    use std::sync::mpsc::channel;
+    let ground = Ground::new(card(&MY_NUMBER));
+    let (first, second) = (ground.session(AUTH), ground.session(AUTH));
+    let (begin, begun) = channel();
+    let (tell, told) = channel::<PathBuf>();
+    // While the card compares the secret of the one, the other comes as far as it can.
+    let mut other = Some((begin, told));
+    ground.readers.on_command(READER, move |command| {
+        if command.is_secret()
+            && let Some((begin, told)) = other.take()
+        {
+            begin.send(()).unwrap();
+            await_sleep(&told.recv().unwrap());
+        }
+        Incident::None
+    });
+    let ground = &ground;
+    std::thread::scope(|scope| {
+        let one = scope.spawn(|| ground.login(first, PIN));
+        let other = scope.spawn(move || {
+            begun.recv().unwrap();
+            tell.send(this_thread()).unwrap();
+            ground.login(second, PIN)
+        });
+        assert_eq!(one.join().unwrap(), Ok(()));
+        assert_eq!(other.join().unwrap(), Err(Rv::USER_ALREADY_LOGGED_IN));
+    });
+    assert_eq!(ground.readers.verifies(), 1);
+    ground.sign(first, b"x").unwrap();
+}
+
+#[test]
+fn more_tries_than_the_secret_has_are_another_applications() {
+    let ground = Ground::new(card(&MY_NUMBER));
+    ground.flags(AUTH);
+    // A rival has left another application, in which a secret of ten tries answers to the same short id.
+    let mut first = true;
+    ground.readers.on_command(READER, move |command| {
+        let is_query = command.ins == crate::apdu::VERIFY && command.data.is_empty();
+        if is_query && std::mem::take(&mut first) { Incident::Answer(vec![0x63, 0xCA]) } else { Incident::None }
+    });
+    let (count, flags) = ground.apdus(|| ground.flags(AUTH));
+    assert_eq!(flags & CKF_USER_PIN_COUNT_LOW, 0);
+    assert_eq!(count, 3, "the application is selected, and asked once more");
+    let (count, flags) = ground.apdus(|| ground.flags(AUTH));
+    assert_eq!((count, flags & CKF_USER_PIN_COUNT_LOW), (1, 0), "nothing has fallen");
+}
+
+#[test]
 fn a_verify_goes_out_only_right_after_the_application_was_selected() {
     let ground = Ground::new(card(&MY_NUMBER));
     let session = ground.session(AUTH);

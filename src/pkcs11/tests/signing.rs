@@ -1,8 +1,9 @@
 //! Signatures: what is sent, what leaves, and how an operation lives.
 
 use super::*;
+use crate::apdu::READ_BINARY;
 use crate::cert::Certificate;
-use crate::emulator::local::Incident;
+use crate::emulator::local::{Exchange, Incident};
 use crate::emulator::switches::{PssSalt, Schemes, UnknownScheme};
 use rsa::pkcs8::DecodePublicKey;
 use rsa::signature::Verifier;
@@ -106,6 +107,27 @@ fn asking_for_the_length_or_too_little_room_keeps_the_operation_and_everything_e
 }
 
 #[test]
+fn an_error_in_an_update_ends_the_operation() {
+    let (ground, session) = logged_in(card(&MY_NUMBER), AUTH);
+    let raw = Parsed::new((CKM_RSA_PKCS, &[])).unwrap();
+    ground.module.sign_init(session, raw, ground.key(session)).unwrap();
+    ground.module.sign_update(session, b"x").unwrap();
+    let (count, ()) = ground.apdus(|| {
+        // More than any key signs.
+        assert_eq!(ground.module.sign_update(session, &[7; 512]), Err(Rv::DATA_LEN_RANGE));
+        assert_eq!(ground.module.sign_update(session, b"x"), Err(Rv::OPERATION_NOT_INITIALIZED));
+        let ended = output(Some(256), |out| ground.module.sign_final(session, out));
+        assert_eq!(ended, Err(Rv::OPERATION_NOT_INITIALIZED));
+    });
+    assert_eq!(count, 0);
+    let public = ground.class(session, CKO_PUBLIC_KEY)[0];
+    ground.module.verify_init(session, raw, public).unwrap();
+    assert_eq!(ground.module.verify_update(session, &[7; 512]), Err(Rv::DATA_LEN_RANGE));
+    assert_eq!(ground.module.verify_update(session, b"x"), Err(Rv::OPERATION_NOT_INITIALIZED));
+    assert_eq!(ground.module.verify_final(session, &[0; 256]), Err(Rv::OPERATION_NOT_INITIALIZED));
+}
+
+#[test]
 fn sessions_have_operations_of_their_own_and_c_session_cancel_ends_them() {
     let (ground, first) = logged_in(card(&MY_NUMBER), AUTH);
     let second = ground.session(AUTH);
@@ -195,6 +217,23 @@ fn a_renewed_certificate_under_our_hands_ends_the_epoch() {
     ground.login(session, PIN).unwrap();
     let signature = ground.sign(session, b"x").unwrap();
     assert_sound(&ground, session, false, b"x", &signature);
+}
+
+#[test]
+fn a_certificate_whose_file_is_empty_or_gone_is_not_the_one_known() {
+    for answer in ["9000", "6A82"] {
+        let (ground, session) = logged_in(card(&MY_NUMBER), AUTH);
+        ground.key(session);
+        ground.readers.on_command(READER, move |command| match command.ins {
+            crate::apdu::COMPUTE_DIGITAL_SIGNATURE => Incident::Answer([vec![1; 256], vec![0x90, 0x00]].concat()),
+            READ_BINARY => Incident::Answer(hex(answer)),
+            _ => Incident::None,
+        });
+        let asked = |log: Vec<Exchange>| log.iter().filter(|exchange| exchange.command.starts_with("80 2A")).count();
+        assert_eq!(ground.sign(session, b"x"), Err(Rv::DEVICE_REMOVED), "{answer}");
+        assert_eq!(asked(ground.readers.log()), 1, "{answer}: another card is asked for nothing");
+        assert_eq!(ground.module.session_info(session).err(), Some(Rv::SESSION_HANDLE_INVALID), "{answer}");
+    }
 }
 
 #[test]
