@@ -77,8 +77,11 @@ impl Card {
     }
 
     fn sign_init(&self, session: CK_SESSION_HANDLE, key: CK_OBJECT_HANDLE) {
-        let mut mechanism = mechanism();
-        // SAFETY: a mechanism without a parameter.
+        self.sign_init_with(session, mechanism(), key);
+    }
+
+    fn sign_init_with(&self, session: CK_SESSION_HANDLE, mut mechanism: CK_MECHANISM, key: CK_OBJECT_HANDLE) {
+        // SAFETY: a mechanism whose parameter, if it has one, is a variable of the test.
         assert_eq!(unsafe { self.list.C_SignInit.unwrap()(session, &mut mechanism, key) }, CKR_OK);
     }
 
@@ -286,6 +289,94 @@ fn a_signature_may_be_written_over_its_data() {
         let rv = unsafe { card.list.C_Verify.unwrap()(session, data, 300, apart.as_mut_ptr(), 256) };
         assert_eq!(rv, expected);
     }
+}
+
+/// Lengths that a caller with a defect says of a buffer of a few bytes: no memory has them, or only a part of it is there.
+const MISTAKEN: [CK_ULONG; 3] = [1 << 40, u32::MAX as CK_ULONG, 1 << 20];
+
+#[test]
+fn data_longer_than_can_be_signed_undigested_is_refused_unread_also_under_the_signature() {
+    let card = Card::insert();
+    let session = card.logged_in();
+    let (private, public) = (card.find(session, CKO_PRIVATE_KEY), card.find(session, CKO_PUBLIC_KEY));
+    let list = card.list;
+    let mut pss = CK_RSA_PKCS_PSS_PARAMS { hashAlg: CKM_SHA256, mgf: CKG_MGF1_SHA256, sLen: 32 };
+    let plain = || CK_MECHANISM { mechanism: CKM_RSA_PKCS, pParameter: null_mut(), ulParameterLen: 0 };
+    let with_pss = CK_MECHANISM {
+        mechanism: CKM_RSA_PKCS_PSS,
+        pParameter: (&raw mut pss).cast(),
+        ulParameterLen: size_of_val(&pss) as CK_ULONG,
+    };
+    let mut both = [7u8; 512];
+    let start = both.as_mut_ptr();
+    for mechanism in [plain(), with_pss] {
+        for length in MISTAKEN {
+            let begin = || card.sign_init_with(session, mechanism, private);
+            let mut len = 256;
+            // SAFETY: of data that is too long nothing is read; the signature lies inside the array, as part of the data.
+            unsafe {
+                begin();
+                let signed = list.C_Sign.unwrap()(session, start, length, start.add(100), &mut len);
+                assert_eq!(signed, CKR_DATA_LEN_RANGE, "{length:#x}");
+                let ended = list.C_Sign.unwrap()(session, start, 1, start, &mut len);
+                assert_eq!(ended, CKR_OPERATION_NOT_INITIALIZED);
+                begin();
+                assert_eq!(list.C_SignUpdate.unwrap()(session, start, length), CKR_DATA_LEN_RANGE, "{length:#x}");
+                card.verify_init(session, public);
+                let verified = list.C_Verify.unwrap()(session, start, 1, start, length);
+                assert_eq!(verified, CKR_SIGNATURE_LEN_RANGE, "{length:#x}");
+            }
+        }
+    }
+    // SAFETY: a parameter that is too long is not read.
+    let rv = unsafe {
+        let parameter = CK_MECHANISM { pParameter: start.cast(), ulParameterLen: 1 << 40, ..with_pss };
+        list.C_SignInit.unwrap()(session, &mut { parameter }, private)
+    };
+    assert_eq!(rv, CKR_MECHANISM_PARAM_INVALID);
+    assert_eq!(both, [7; 512]);
+}
+
+/// What a program of this machine has used of its memory at most, in KiB.
+fn most_memory_used() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+#[test]
+fn data_is_digested_without_a_copy_of_it_also_under_the_signature() {
+    const LENGTH: usize = 256 << 20;
+    let card = Card::insert();
+    let session = card.logged_in();
+    card.sign_init(session, card.find(session, CKO_PRIVATE_KEY));
+    // SAFETY: a mapping of its own, which is given back below. Reading it takes no memory: every page is the one of zeroes.
+    let start = unsafe {
+        let rights = libc::PROT_READ | libc::PROT_WRITE;
+        let kind = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+        libc::mmap(null_mut(), LENGTH, rights, kind, -1, 0)
+    };
+    assert_ne!(start, libc::MAP_FAILED);
+    // SAFETY: the range is the mapping. A huge page of zeroes would be memory that is used.
+    assert_eq!(unsafe { libc::madvise(start, LENGTH, libc::MADV_NOHUGEPAGE) }, 0);
+    let before = most_memory_used();
+    let mut len = 256;
+    // SAFETY: data and signature both lie inside the mapping.
+    let rv = unsafe {
+        card.list.C_Sign.unwrap()(
+            session,
+            start.cast(),
+            LENGTH as CK_ULONG,
+            start.cast::<u8>().add(LENGTH / 2),
+            &mut len,
+        )
+    };
+    assert_eq!(rv, CKR_OK);
+    // The system counts coarsely, and once it counted backwards.
+    let used = most_memory_used().saturating_sub(before);
+    assert!(used < LENGTH / 1024 / 8, "{used} KiB");
+    // SAFETY: nobody looks at it any more.
+    assert_eq!(unsafe { libc::munmap(start, LENGTH) }, 0);
 }
 
 #[test]

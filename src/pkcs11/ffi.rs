@@ -19,6 +19,9 @@ use std::ptr::NonNull;
 /// The most attributes taken in one template or one C_GetAttributeValue; no object has as many by far.
 pub const MAX_ATTRIBUTES: CK_ULONG = 4096;
 
+/// The longest parameter of a mechanism that is looked at; the longest that is taken has 24 bytes.
+const MAX_PARAMETER: usize = 1024;
+
 /// Bytes to read.
 #[derive(Clone, Copy)]
 pub struct In<'a> {
@@ -69,18 +72,23 @@ impl<'a> In<'a> {
         unsafe { std::slice::from_raw_parts(self.start, self.len) }
     }
 
-    /// The bytes; a copy of them where `out` will be written over them, which C allows (signing in place).
-    pub fn apart_from(self, out: &OutBuf<'_>) -> Cow<'a, [u8]> {
-        let end = self.start.addr() + self.len;
-        let overlap =
-            |place: *const u8, len: usize| place.addr() < end && self.start.addr() < place.addr().saturating_add(len);
-        let room = out.capacity.unwrap_or_else(|| to_usize(out.len.peek()));
-        if !out.is_length_query() && overlap(out.start, room)
-            || overlap(out.len.0.as_ptr().cast(), size_of::<CK_ULONG>())
-        {
-            return Cow::Owned(self.bytes().to_vec());
-        }
-        Cow::Borrowed(self.bytes())
+    /// The bytes if there are no more than `most`; of a longer input, which may be as long as a mistaken caller says, none
+    /// is looked at.
+    pub fn at_most(self, most: usize) -> Option<&'a [u8]> {
+        (self.len <= most).then(|| self.bytes())
+    }
+
+    /// Hands the bytes to `work`, which keeps none. Afterwards output may be written over them, as C allows (signing in
+    /// place), and nothing was copied for that.
+    pub fn read<R>(self, work: impl FnOnce(&[u8]) -> R) -> R {
+        work(self.bytes())
+    }
+}
+
+impl<'a, T: AsRef<[u8]> + ?Sized> From<&'a T> for In<'a> {
+    fn from(bytes: &'a T) -> In<'a> {
+        let bytes = bytes.as_ref();
+        In { start: bytes.as_ptr(), len: bytes.len(), caller: PhantomData }
     }
 }
 
@@ -114,12 +122,13 @@ impl<'a> InRef<'a, CK_MECHANISM> {
     /// The mechanism's type and its parameter's bytes, empty where there is none.
     ///
     /// # Errors
-    /// CKR_MECHANISM_PARAM_INVALID: a parameter that cannot be read.
+    /// CKR_MECHANISM_PARAM_INVALID: a parameter that cannot be read, or a longer one than any mechanism has.
     pub fn parts(self) -> Result<(CK_MECHANISM_TYPE, &'a [u8])> {
         let CK_MECHANISM { mechanism, pParameter, ulParameterLen } = self.read();
         // SAFETY: the contract of the whole structure covers the pointers in it.
         let parameter = unsafe { In::new(pParameter.cast(), ulParameterLen) };
-        parameter.map(|parameter| (mechanism, parameter.bytes())).map_err(|_| Rv::MECHANISM_PARAM_INVALID)
+        let parameter = parameter.ok().and_then(|parameter| parameter.at_most(MAX_PARAMETER));
+        Ok((mechanism, parameter.ok_or(Rv::MECHANISM_PARAM_INVALID)?))
     }
 }
 

@@ -1,6 +1,7 @@
 //! The mechanisms this module has, what a client asks of them, and the data of an operation until it is what the card pads
 //! and signs. The card makes the RSA signature; digests of a message are made here.
 
+use super::ffi::In;
 use super::rv::{Result, Rv};
 use cryptoki_sys::*;
 use sha2::digest::DynDigest;
@@ -162,16 +163,19 @@ impl Operation {
         self.parts
     }
 
-    /// Takes a part of the data (C_SignUpdate, C_VerifyUpdate).
+    /// Takes a part of the data (C_SignUpdate, C_VerifyUpdate): digested as it is read, or copied if it is no longer than
+    /// what a key can sign undigested. Nothing of it is needed afterwards.
     ///
     /// # Errors
-    /// CKR_DATA_LEN_RANGE: more than any key could sign undigested.
-    pub fn update(&mut self, part: &[u8]) -> Result<()> {
+    /// CKR_DATA_LEN_RANGE: more than any key could sign undigested; none of it was read.
+    pub fn update<'a>(&mut self, part: impl Into<In<'a>>) -> Result<()> {
         self.parts = true;
+        let part = part.into();
         match &mut self.data {
-            Data::Digest(digest) => digest.update(part),
-            Data::Given(data) if part.len() > MAX_RAW - data.len() => return Err(Rv::DATA_LEN_RANGE),
-            Data::Given(data) => data.extend_from_slice(part),
+            Data::Digest(digest) => part.read(|part| digest.update(part)),
+            Data::Given(data) => {
+                data.extend_from_slice(part.at_most(MAX_RAW - data.len()).ok_or(Rv::DATA_LEN_RANGE)?);
+            }
         }
         Ok(())
     }
@@ -233,7 +237,7 @@ mod tests {
     fn finish(mechanism: CK_MECHANISM_TYPE, parts: &[&[u8]]) -> Result<CardInput> {
         let mut operation = begun(mechanism);
         for part in parts {
-            operation.update(part)?;
+            operation.update(*part)?;
         }
         operation.finish(K)
     }

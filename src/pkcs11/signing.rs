@@ -5,7 +5,7 @@
 //! operation is taken out of the session, and whatever happens afterwards it has ended.
 
 use super::cards::Present;
-use super::ffi::{OutBuf, Room};
+use super::ffi::{In, OutBuf, Room};
 use super::mechanism::{CardInput, Operation, Parsed, SALT_LEN};
 use super::module::Module;
 use super::object::Object;
@@ -81,13 +81,18 @@ impl Module {
         }
     }
 
-    /// C_Sign.
-    pub(crate) fn sign(&self, handle: CK_SESSION_HANDLE, data: &[u8], out: &mut OutBuf<'_>) -> Result<()> {
-        self.end_sign(handle, Some(data), out)
+    /// C_Sign. The signature may be written over the data.
+    pub(crate) fn sign<'a>(
+        &self,
+        handle: CK_SESSION_HANDLE,
+        data: impl Into<In<'a>>,
+        out: &mut OutBuf<'_>,
+    ) -> Result<()> {
+        self.end_sign(handle, Some(data.into()), out)
     }
 
     /// C_SignUpdate. An error ends the operation (§5.13.3).
-    pub(crate) fn sign_update(&self, handle: CK_SESSION_HANDLE, part: &[u8]) -> Result<()> {
+    pub(crate) fn sign_update<'a>(&self, handle: CK_SESSION_HANDLE, part: impl Into<In<'a>>) -> Result<()> {
         let session = self.session(handle)?;
         let mut operations = session.operations.lock();
         let signing = operations.sign.as_mut().ok_or(Rv::OPERATION_NOT_INITIALIZED)?;
@@ -100,7 +105,7 @@ impl Module {
     }
 
     /// C_Sign with its data, or C_SignFinal without.
-    fn end_sign(&self, handle: CK_SESSION_HANDLE, data: Option<&[u8]>, out: &mut OutBuf<'_>) -> Result<()> {
+    fn end_sign(&self, handle: CK_SESSION_HANDLE, data: Option<In<'_>>, out: &mut OutBuf<'_>) -> Result<()> {
         let session = self.session(handle)?;
         let mut operations = session.operations.lock();
         let signing = operations.sign.as_ref().ok_or(Rv::OPERATION_NOT_INITIALIZED)?;
@@ -156,12 +161,17 @@ impl Module {
     }
 
     /// C_Verify.
-    pub(crate) fn verify(&self, handle: CK_SESSION_HANDLE, data: &[u8], signature: &[u8]) -> Result<()> {
-        self.end_verify(handle, Some(data), signature)
+    pub(crate) fn verify<'a, 's>(
+        &self,
+        handle: CK_SESSION_HANDLE,
+        data: impl Into<In<'a>>,
+        signature: impl Into<In<'s>>,
+    ) -> Result<()> {
+        self.end_verify(handle, Some(data.into()), signature.into())
     }
 
     /// C_VerifyUpdate.
-    pub(crate) fn verify_update(&self, handle: CK_SESSION_HANDLE, part: &[u8]) -> Result<()> {
+    pub(crate) fn verify_update<'a>(&self, handle: CK_SESSION_HANDLE, part: impl Into<In<'a>>) -> Result<()> {
         let session = self.session(handle)?;
         let mut operations = session.operations.lock();
         let verifying = operations.verify.as_mut().ok_or(Rv::OPERATION_NOT_INITIALIZED)?;
@@ -169,11 +179,11 @@ impl Module {
     }
 
     /// C_VerifyFinal.
-    pub(crate) fn verify_final(&self, handle: CK_SESSION_HANDLE, signature: &[u8]) -> Result<()> {
-        self.end_verify(handle, None, signature)
+    pub(crate) fn verify_final<'s>(&self, handle: CK_SESSION_HANDLE, signature: impl Into<In<'s>>) -> Result<()> {
+        self.end_verify(handle, None, signature.into())
     }
 
-    fn end_verify(&self, handle: CK_SESSION_HANDLE, data: Option<&[u8]>, signature: &[u8]) -> Result<()> {
+    fn end_verify(&self, handle: CK_SESSION_HANDLE, data: Option<In<'_>>, signature: In<'_>) -> Result<()> {
         let session = self.session(handle)?;
         let taken = session.operations.lock().verify.take();
         let Verifying { mut operation, key } = taken.ok_or(Rv::OPERATION_NOT_INITIALIZED)?;
@@ -184,6 +194,8 @@ impl Module {
             operation.update(data)?;
         }
         let input = operation.finish(key.modulus_len())?;
+        // One of another length, whatever length that is, is not looked at.
+        let signature = signature.at_most(key.modulus_len()).ok_or(Rv::SIGNATURE_LEN_RANGE)?;
         key.verify(&input, signature)
     }
 

@@ -34,7 +34,7 @@ pub unsafe extern "C" fn C_Sign(
     let (data, signature) = unsafe { (In::new(data, data_len), OutBuf::new(signature, signature_len)) };
     in_session("C_Sign", session, |module| {
         let (data, mut signature) = both(data, signature).inspect_err(|_| module.sign_abort(session))?;
-        module.sign(session, &data.apart_from(&signature), &mut signature)
+        module.sign(session, data, &mut signature)
     })
 }
 
@@ -45,7 +45,7 @@ pub unsafe extern "C" fn C_SignUpdate(session: CK_SESSION_HANDLE, data: *mut CK_
     let data = unsafe { In::new(data, data_len) };
     in_session("C_SignUpdate", session, |module| {
         let data = data.inspect_err(|_| module.sign_abort(session))?;
-        module.sign_update(session, data.bytes())
+        module.sign_update(session, data)
     })
 }
 
@@ -92,7 +92,7 @@ pub unsafe extern "C" fn C_Verify(
     let (data, signature) = unsafe { (In::new(data, data_len), In::new(signature, signature_len)) };
     in_session("C_Verify", session, |module| {
         let (data, signature) = both(data, signature).inspect_err(|_| module.verify_abort(session))?;
-        module.verify(session, data.bytes(), signature.bytes())
+        module.verify(session, data, signature)
     })
 }
 
@@ -103,7 +103,7 @@ pub unsafe extern "C" fn C_VerifyUpdate(session: CK_SESSION_HANDLE, data: *mut C
     let data = unsafe { In::new(data, data_len) };
     in_session("C_VerifyUpdate", session, |module| {
         let data = data.inspect_err(|_| module.verify_abort(session))?;
-        module.verify_update(session, data.bytes())
+        module.verify_update(session, data)
     })
 }
 
@@ -118,6 +118,6 @@ pub unsafe extern "C" fn C_VerifyFinal(
     let signature = unsafe { In::new(signature, signature_len) };
     in_session("C_VerifyFinal", session, |module| {
         let signature = signature.inspect_err(|_| module.verify_abort(session))?;
-        module.verify_final(session, signature.bytes())
+        module.verify_final(session, signature)
     })
 }
