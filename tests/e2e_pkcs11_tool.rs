@@ -5,7 +5,7 @@ mod common;
 use common::cards::{PASSWORD, PIN, card};
 use common::openssl::{Padding, PublicKey};
 use common::pcscd::with_pcscd;
-use common::{Modules, Scratch, run, tool};
+use common::{Modules, Scratch, library, run, tool};
 use jpki_pkcs11::emulator::image::Kind;
 use std::fs;
 use std::path::Path;
@@ -288,5 +288,24 @@ fn a_juki_card_is_one_signature_token() {
         run(token.logged_in().args(["--change-pin", "--new-pin", "AB12"])).ok();
         let token = Token { secret: "AB12", ..token };
         assert_eq!(token.signature(&scratch, &["SHA256-RSA-PKCS"], MESSAGE).len(), 128);
+    });
+}
+
+/// Between the program and the module, it writes every call down.
+#[test]
+fn pkcs11_tool_works_through_opensc_s_spy() {
+    with_pcscd("pkcs11_tool_works_through_opensc_s_spy", |pcscd| {
+        let scratch = Scratch::new();
+        let _card = pcscd.insert(&card(&scratch, Kind::MyNumber));
+        let modules = Modules::in_dir(&scratch);
+        let spied = scratch.path().join("spied");
+        let ran = run(pkcs11_tool(&library("pkcs11-spy.so", "opensc-pkcs11"))
+            .env("PKCS11SPY", &modules.auth)
+            .env("PKCS11SPY_OUTPUT", &spied)
+            .args(["--login", "--pin", PIN, "--test"]));
+        let shown = ran.ok();
+        assert!(shown.contains("No errors"), "{shown}");
+        let spied = fs::read_to_string(spied).unwrap();
+        assert!(["C_Login", "C_Sign"].iter().all(|call| spied.contains(call)), "{spied}");
     });
 }

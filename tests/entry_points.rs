@@ -322,6 +322,42 @@ fn an_interface_is_found_by_what_it_must_have() {
 }
 
 #[test]
+fn an_interface_that_a_caller_has_written_into_is_whole_for_the_next() {
+    let module = load();
+    let ask = || {
+        let mut found: *mut CK_INTERFACE = null_mut();
+        // SAFETY: a place for the pointer, and null for what is not asked for.
+        assert_eq!(unsafe { module.v3.C_GetInterface.unwrap()(null_mut(), null_mut(), &mut found, 0) }, CKR_OK);
+        found
+    };
+    let given = ask();
+    // SAFETY: what OpenSC's spy does with the structure. Nobody else in this process has this copy of the library.
+    let before = unsafe {
+        let before = (*given).pFunctionList;
+        (*given).pFunctionList = null_mut();
+        before
+    };
+    let again = ask();
+    // SAFETY: the structures live as long as the process.
+    assert_eq!(unsafe { ((*again).pFunctionList, (*again).flags) }, (before, 0));
+    assert_eq!(again, given);
+}
+
+#[test]
+fn what_is_given_beside_an_error_can_be_looked_at_and_is_no_interface_of_the_standard() {
+    let module = load();
+    let mut given: *mut CK_INTERFACE = std::ptr::dangling_mut();
+    // SAFETY: a place for the pointer, and null for what is not asked for.
+    let rv = unsafe { module.v3.C_GetInterface.unwrap()(null_mut(), null_mut(), &mut given, CKF_INTERFACE_FORK_SAFE) };
+    assert_eq!(rv, CKR_FUNCTION_FAILED);
+    // SAFETY: the structure lives as long as the process.
+    let given = unsafe { *given };
+    // SAFETY: a text that ends with a zero byte.
+    assert_eq!(unsafe { CStr::from_ptr(given.pInterfaceName.cast()) }, c"");
+    assert!(given.pFunctionList.is_null());
+}
+
+#[test]
 fn the_list_of_interfaces_says_its_length_also_when_there_is_too_little_room() {
     let module = load();
     // SAFETY: zeroes are a value of CK_INTERFACE.

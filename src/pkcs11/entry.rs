@@ -12,7 +12,7 @@ pub use object::*;
 pub use sign::*;
 pub use unsupported::*;
 
-use super::ffi::{In, InRef, InText, Out, OutBuf, padded};
+use super::ffi::{In, InRef, InText, Interface, Out, OutBuf, padded};
 use super::guard::guard;
 use super::module::{self, Module};
 use super::rv::{Result, Rv};
@@ -126,7 +126,7 @@ pub unsafe extern "C" fn C_GetFunctionList(list: *mut *mut CK_FUNCTION_LIST) -> 
 pub unsafe extern "C" fn C_GetInterfaceList(list: *mut CK_INTERFACE, count: *mut CK_ULONG) -> CK_RV {
     // SAFETY: the contract of `ffi`, which PKCS#11 lays on the caller.
     let list = unsafe { OutBuf::new(list, count) };
-    guard("C_GetInterfaceList", || list?.write(&table::INTERFACES.each_ref().map(|interface| *interface.as_raw())))
+    guard("C_GetInterfaceList", || list?.write(&table::INTERFACES.each_ref().map(Interface::contents)))
 }
 
 /// C_GetInterface (§5.4.6). Needs no initialisation.
@@ -145,9 +145,9 @@ pub unsafe extern "C" fn C_GetInterface(
         if name.is_some_and(|name| name.is(c"Vendor NSS FIPS Interface")) {
             module::note_nss_host();
         }
-        let found = table::interface(name, version.map(InRef::read), flags).ok_or(Rv::FUNCTION_FAILED)?;
-        interface.write(found.as_ptr());
-        Ok(())
+        let found = table::interface(name, version.map(InRef::read), flags);
+        interface.write(found.unwrap_or(&table::NO_INTERFACE).give());
+        found.map(drop).ok_or(Rv::FUNCTION_FAILED)
     })
 }
 

@@ -12,9 +12,11 @@
 use super::rv::{Result, Rv};
 use cryptoki_sys::*;
 use std::borrow::Cow;
-use std::ffi::CStr;
+use std::cell::UnsafeCell;
+use std::ffi::{CStr, c_void};
 use std::marker::PhantomData;
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicPtr, Ordering};
 
 /// The most attributes taken in one template or one C_GetAttributeValue; no object has as many by far.
 pub const MAX_ATTRIBUTES: CK_ULONG = 4096;
@@ -407,31 +409,52 @@ impl AttributesOut<'_> {
     }
 }
 
-/// A `CK_INTERFACE` that threads may share, as a static must.
-#[repr(transparent)]
-pub struct Interface(CK_INTERFACE);
+/// An interface, and the `CK_INTERFACE` in writable memory that callers are given of it: OpenSC's pkcs11-spy (0.23 to 0.26)
+/// writes its own function list into the structure that the module under it returned.
+pub struct Interface {
+    contents: CK_INTERFACE,
+    given: UnsafeCell<CK_INTERFACE>,
+}
 
-// SAFETY: all it points to is immutable and lives for ever, which its constructor sees to.
+// SAFETY: all that `contents` points to is immutable and lives for ever, which the constructors see to; `given` is written
+// through atomics, and read by nobody but callers.
 unsafe impl Sync for Interface {}
 
 impl Interface {
     /// An interface without flags.
     pub const fn new<List: Sync>(name: &'static CStr, list: &'static List) -> Interface {
-        Interface(CK_INTERFACE {
-            pInterfaceName: name.as_ptr().cast_mut().cast(),
-            pFunctionList: std::ptr::from_ref(list).cast_mut().cast(),
-            flags: 0,
-        })
+        Interface::with(name, std::ptr::from_ref(list).cast())
     }
 
-    /// The structure in it.
-    pub const fn as_raw(&self) -> &CK_INTERFACE {
-        &self.0
+    /// What is given beside an error: the spy reads the name of what it was returned whatever the result was, and NSS, above
+    /// it, hands it a pointer to nowhere.
+    pub const fn nothing() -> Interface {
+        Interface::with(c"", std::ptr::null())
     }
 
-    /// The pointer a caller gets; `mut` only because the standard writes no `const`.
-    pub const fn as_ptr(&'static self) -> CK_INTERFACE_PTR {
-        (&raw const self.0).cast_mut()
+    const fn with(name: &'static CStr, list: *const c_void) -> Interface {
+        let contents =
+            CK_INTERFACE { pInterfaceName: name.as_ptr().cast_mut().cast(), pFunctionList: list.cast_mut(), flags: 0 };
+        Interface { contents, given: UnsafeCell::new(contents) }
+    }
+
+    /// What is in it, whatever a caller has written into the one it was given.
+    pub const fn contents(&self) -> CK_INTERFACE {
+        self.contents
+    }
+
+    /// The structure for a caller, with its contents as they were before another caller wrote into it: otherwise a spy that is
+    /// loaded once more would find its own functions under it, and call itself without end.
+    pub fn give(&'static self) -> CK_INTERFACE_PTR {
+        let given = self.given.get();
+        // SAFETY: the fields are aligned and valid for as long as the process; this module touches them only here. A caller
+        // that reads while another calls sees one function list or the other.
+        unsafe {
+            AtomicPtr::from_ptr(&raw mut (*given).pInterfaceName)
+                .store(self.contents.pInterfaceName, Ordering::Release);
+            AtomicPtr::from_ptr(&raw mut (*given).pFunctionList).store(self.contents.pFunctionList, Ordering::Release);
+        }
+        given
     }
 }
 

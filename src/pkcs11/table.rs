@@ -25,6 +25,9 @@ const STANDARD: &CStr = c"PKCS 11";
 pub static INTERFACES: [Interface; 2] =
     [Interface::new(STANDARD, &FUNCTIONS_3_0), Interface::new(STANDARD, &FUNCTIONS_2_40)];
 
+/// What is given to a caller beside an error.
+pub static NO_INTERFACE: Interface = Interface::nothing();
+
 /// The first interface that has all that is asked for; what is `None` is not asked for.
 pub fn interface(name: Option<InText>, version: Option<CK_VERSION>, flags: CK_FLAGS) -> Option<&'static Interface> {
     let versions = [VERSION_3_0, VERSION_2_40];
@@ -34,7 +37,7 @@ pub fn interface(name: Option<InText>, version: Option<CK_VERSION>, flags: CK_FL
         .find(|(interface, has)| {
             name.is_none_or(|name| name.is(STANDARD))
                 && version.is_none_or(|asked| (asked.major, asked.minor) == (has.major, has.minor))
-                && flags & !interface.as_raw().flags == 0
+                && flags & !interface.contents().flags == 0
         })
         .map(|(interface, _)| interface)
 }

@@ -3,7 +3,7 @@
 use crate::common::cards::{PASSWORD, PIN};
 use crate::common::conversation::Conversation;
 use crate::common::rival::{self, ISD};
-use crate::common::{Ran, Scratch, eventually, opensc, run, tool};
+use crate::common::{Ran, Scratch, eventually, library, opensc, run, tool};
 use crate::ground::{Ground, with_ground};
 use crate::program::program;
 use crate::tls::{Server, Version, admitted_by};
@@ -352,5 +352,22 @@ fn with_the_pin_held_nss_does_not_notice_a_lost_login() {
         // One for the PIN that was asked for, and one for each time that the card forgot it.
         assert_eq!(cost.verifies, 3);
         assert_eq!(card.tries(), (3, 5));
+    });
+}
+
+#[test]
+fn modutil_lists_the_tokens_through_opensc_s_spy() {
+    with_ground("nss::modutil_lists_the_tokens_through_opensc_s_spy", |ground| {
+        let card = ground.card();
+        let _card = ground.pcscd.insert(&card.file);
+        let database = Database::empty(&ground.scratch, "spied");
+        let spied = |arguments: &[&str], files: &[&Path]| {
+            let mut modutil = database.tool("modutil");
+            modutil.env("PKCS11SPY", ground.installed.auth()).env("PKCS11SPY_OUTPUT", "/dev/null");
+            run(modutil.args(arguments).args(files)).ok()
+        };
+        spied(&["-force", "-add", "spied", "-libfile"], &[&library("pkcs11-spy.so", "opensc-pkcs11")]);
+        let listed = spied(&["-list"], &[]);
+        assert!(listed.contains("token: PRACTICE Auth (4-digit PIN) "), "{listed}");
     });
 }

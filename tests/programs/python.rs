@@ -3,7 +3,7 @@
 use crate::common::cards::{PASSWORD, PIN};
 use crate::common::openssl::{Padding, PublicKey};
 use crate::common::running::Running;
-use crate::common::{Ran, eventually, run, tool};
+use crate::common::{Ran, eventually, library, run, tool};
 use crate::ground::{Ground, with_ground};
 use crate::pages::snippets;
 use std::fs::{self, File};
@@ -223,5 +223,18 @@ fn the_programs_of_the_page_sign_a_document() {
             assert_eq!(certificate, der(ground, card.sign_certificate()));
         }
         assert_eq!(card.tries(), (3, 5));
+    });
+}
+
+#[test]
+fn python_pkcs11_lists_objects_through_opensc_s_spy() {
+    with_ground("python::python_pkcs11_lists_objects_through_opensc_s_spy", |ground| {
+        let card = ground.card();
+        let _card = ground.pcscd.insert(&card.file);
+        let mut spied = python();
+        spied.env("PKCS11SPY", ground.installed.auth()).env("PKCS11SPY_OUTPUT", "/dev/null");
+        let spy = library("pkcs11-spy.so", "opensc-pkcs11");
+        let listed = run(spied.arg(PYTHON_PKCS11.path()).arg(spy).arg("list")).ok();
+        assert!(listed.starts_with("PRACTICE Auth (4-digit PIN) "), "{listed}");
     });
 }
