@@ -400,6 +400,26 @@ fn attributes_of_a_private_key_are_answered_each_for_itself() {
     assert_ne!(rooms[3], [0xEE; 256]);
 }
 
+/// NSS's (CKA_NSS_MOZILLA_CA_POLICY, CKA_NSS_URL) and p11-kit's (CKA_X_CERTIFICATE_EXTENSIONS); their letters happen to set the
+/// bit that says "a template".
+#[test]
+fn a_search_by_a_vendors_attribute_finds_nothing_and_is_no_error() {
+    let card = Card::insert();
+    let session = card.session();
+    for type_ in [0xCE53_4372, 0xCE53_4351, 0xD844_47C8] {
+        let mut yes = CK_TRUE;
+        let mut template = CK_ATTRIBUTE { type_, pValue: (&raw mut yes).cast(), ulValueLen: 1 };
+        let (mut object, mut count) = (0, 7);
+        // SAFETY: one attribute with its value, one place for a handle.
+        unsafe {
+            assert_eq!(card.list.C_FindObjectsInit.unwrap()(session, &mut template, 1), CKR_OK, "{type_:#x}");
+            assert_eq!(card.list.C_FindObjects.unwrap()(session, &mut object, 1, &mut count), CKR_OK);
+            assert_eq!(card.list.C_FindObjectsFinal.unwrap()(session), CKR_OK);
+        }
+        assert_eq!(count, 0, "{type_:#x}");
+    }
+}
+
 #[test]
 fn objects_are_found_into_any_room() {
     let card = Card::insert();

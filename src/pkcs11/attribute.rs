@@ -140,7 +140,8 @@ impl Facts {
             (Object::PublicKey | Object::PrivateKey, attribute) => match (attribute, certificate.rsa_key()) {
                 (CKA_MODULUS, Ok(key)) => value(key.modulus()),
                 (CKA_PUBLIC_EXPONENT, Ok(key)) => value(key.exponent()),
-                (CKA_MODULUS_BITS, Ok(key)) if self.object == Object::PublicKey => number(key.bits() as CK_ULONG),
+                // The standard gives it to public keys only; programs ask it of the private key they sign with.
+                (CKA_MODULUS_BITS, Ok(key)) => number(key.bits() as CK_ULONG),
                 _ => Answer::Unknown,
             },
         }
@@ -170,7 +171,7 @@ impl Object {
         }
     }
 
-    /// CKA_LABEL, for the same reason.
+    /// CKA_LABEL, for the same reason. A profile, which OpenSC's driver does not have, is called what the standard calls it.
     fn label(self, key: Key) -> String {
         let purpose = match key {
             Key::Authentication => "User Authentication",
@@ -181,7 +182,13 @@ impl Object {
             Object::PublicKey => format!("{purpose} Public Key"),
             Object::PrivateKey => format!("{purpose} Key"),
             Object::Authority => format!("{purpose} Certificate CA"),
-            Object::Profile(_) => String::new(),
+            Object::Profile(id) => match id {
+                CKP_BASELINE_PROVIDER => "Baseline Provider",
+                CKP_AUTHENTICATION_TOKEN => "Authentication Token",
+                CKP_PUBLIC_CERTIFICATES_TOKEN => "Public Certificates Token",
+                _ => "Profile",
+            }
+            .to_owned(),
         }
     }
 

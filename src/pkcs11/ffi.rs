@@ -308,11 +308,13 @@ impl<'a> Attributes<'a> {
     ///
     /// # Errors
     /// CKR_ARGUMENTS_BAD: a value that cannot be read. CKR_ATTRIBUTE_TYPE_INVALID: a template within the template; we
-    /// have no object with one, and reading it would recurse as deep as a caller likes.
+    /// have no object with one, and reading it would recurse as deep as a caller likes. A vendor's own attribute is none,
+    /// whatever its number: NSS's and p11-kit's have that bit set by the letters they begin with.
     pub fn template(self) -> Result<Template<'a>> {
         let attribute = |index| {
             let CK_ATTRIBUTE { type_, pValue, ulValueLen } = self.read(index);
-            if type_ & CKF_ARRAY_ATTRIBUTE != 0 && type_ != CKA_ALLOWED_MECHANISMS {
+            let is_array = type_ & (CKF_ARRAY_ATTRIBUTE | CKA_VENDOR_DEFINED) == CKF_ARRAY_ATTRIBUTE;
+            if is_array && type_ != CKA_ALLOWED_MECHANISMS {
                 return Err(Rv::ATTRIBUTE_TYPE_INVALID);
             }
             // SAFETY: the constructor's contract covers each value.

@@ -63,6 +63,13 @@ impl Module {
         if flags & CKF_SERIAL_SESSION == 0 {
             return Err(Rv::SESSION_PARALLEL_NOT_SUPPORTED);
         }
+        if flags & CKF_ASYNC_SESSION != 0 {
+            return Err(Rv::SESSION_ASYNC_NOT_SUPPORTED);
+        }
+        // What is asked for without our knowing what it is could not be kept.
+        if flags & !(CKF_SERIAL_SESSION | CKF_RW_SESSION) != 0 {
+            return Err(Rv::ARGUMENTS_BAD);
+        }
         let Present { epoch, .. } = self.token(slot)?;
         let mut sessions = self.sessions.lock();
         sessions.purge(slot.reader, epoch);

@@ -5,7 +5,10 @@ use crate::emulator::foreign::{ForeignCard, ForeignKind};
 use crate::emulator::switches::{AbsentSecret, Listed, Unwritten};
 
 fn labels(ground: &Ground, session: CK_SESSION_HANDLE) -> Vec<String> {
-    ground.find(session, &[]).iter().map(|&object| ground.label(session, object)).filter(|l| !l.is_empty()).collect()
+    let profile = CKO_PROFILE.to_ne_bytes();
+    let of_the_card = |&object: &CK_OBJECT_HANDLE| ground.attribute(session, object, CKA_CLASS).unwrap() != profile;
+    let objects = ground.find(session, &[]).into_iter().filter(of_the_card);
+    objects.map(|object| ground.label(session, object)).collect()
 }
 
 #[test]
@@ -127,6 +130,7 @@ fn profiles_are_told_by_the_kind_of_card() {
         for profile in profiles {
             assert_eq!(ground.attribute(session, profile, CKA_TOKEN).unwrap(), [CK_TRUE]);
             assert!(!ground.attribute(session, profile, CKA_UNIQUE_ID).unwrap().is_empty());
+            assert_ne!(ground.label(session, profile), "");
         }
     }
 }
@@ -316,6 +320,29 @@ fn all_attributes_are_answered_though_one_of_them_is_unknown_or_sensitive() {
     assert_eq!(values[0], None);
     assert_eq!(values[1].as_ref().unwrap().len(), 256);
     assert_eq!((values[2].clone(), values[3].clone()), (None, Some(vec![1])));
+}
+
+#[test]
+fn both_keys_tell_how_long_they_are() {
+    let ground = Ground::new(card(&MY_NUMBER));
+    let session = ground.session(AUTH);
+    ground.login(session, PIN).unwrap();
+    for class in [CKO_PUBLIC_KEY, CKO_PRIVATE_KEY] {
+        let key = ground.class(session, class)[0];
+        assert_eq!(ground.attribute(session, key, CKA_MODULUS_BITS).unwrap(), CK_ULONG::to_ne_bytes(2048));
+    }
+}
+
+#[test]
+fn a_session_of_a_kind_that_is_not_offered_is_refused() {
+    let ground = Ground::new(card(&MY_NUMBER));
+    let open = |flags| ground.module.open_session(AUTH, flags).map(drop);
+    assert_eq!(open(CKF_RW_SESSION), Err(Rv::SESSION_PARALLEL_NOT_SUPPORTED));
+    assert_eq!(open(CKF_SERIAL_SESSION | CKF_ASYNC_SESSION), Err(Rv::SESSION_ASYNC_NOT_SUPPORTED));
+    for unknown in [1, 1 << 4, 1 << 31] {
+        assert_eq!(open(CKF_SERIAL_SESSION | CKF_RW_SESSION | unknown), Err(Rv::ARGUMENTS_BAD));
+    }
+    assert_eq!(open(CKF_SERIAL_SESSION | CKF_RW_SESSION), Ok(()));
 }
 
 #[test]
