@@ -13,7 +13,7 @@
 //! tlv:
 //! words:
 //! config:      sys text
-//! logging:     text
+//! logging:     sys text
 //! login_lock:  sys
 //! transport:   apdu sys
 //! cert:        text words

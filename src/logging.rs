@@ -1,25 +1,36 @@
 //! The log: a file private to the user, and never stdout or stderr, which belong to the program that loaded the module.
 
+use crate::sys::Leaked;
 use crate::text::sanitise;
 use der::DateTime;
 use log::{LevelFilter, Log, Metadata, Record};
-use std::fs::{File, OpenOptions, Permissions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::path::Path;
-use std::sync::OnceLock;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// Where the lines of this process go; opened once, since the `log` crate takes one logger per process.
-static LOG: OnceLock<LogFile> = OnceLock::new();
+/// Where the lines of this process go. The `log` crate takes one logger per process.
+static LOG: ProcessLog = ProcessLog(Leaked::new());
+
+/// The log of this process, whose file may be lost to it and opened again.
+struct ProcessLog(Leaked<LogFile>);
 
 /// A log file.
 ///
 /// No lock and no buffer: a line is one `write` to a file opened for appending, so that threads, processes and the child
 /// of a fork cannot mix their lines or wait for each other.
+///
+/// A program that becomes a daemon closes every descriptor it does not know, and the number is the next file's that it opens.
+/// So before each line the descriptor is compared with what was opened. What another thread closes between the two is beyond
+/// all comparing.
 #[derive(Debug)]
 pub struct LogFile {
     file: File,
+    /// Device and inode.
+    identity: (u64, u64),
+    path: PathBuf,
+    user: u32,
 }
 
 /// Why there is no log.
@@ -39,15 +50,43 @@ pub enum Error {
 /// # Errors
 /// [`Error`]; the process then goes on without a log.
 pub fn start(path: &Path, user: u32, level: LevelFilter) -> Result<(), Error> {
-    if LOG.get().is_none() {
+    if LOG.0.get().is_none() {
         let opened = LogFile::open(path, user)?;
         // Of two threads at once, one has opened the file in vain.
-        let log = LOG.get_or_init(|| opened);
+        let _ = LOG.0.replace_if(None, Box::new(opened));
         // Fails only if a logger is set, which then is the same one.
-        let _ = log::set_logger(log);
+        let _ = log::set_logger(&LOG);
     }
     log::set_max_level(level);
     Ok(())
+}
+
+impl ProcessLog {
+    /// The file to write to, opened again where its descriptor has been closed. The old one is leaked: to close it would be
+    /// to close whatever file has its number now.
+    fn file(&self) -> Option<&'static LogFile> {
+        let file = self.0.get()?;
+        if file.is_still_open() {
+            return Some(file);
+        }
+        let reopened = LogFile::open(&file.path, file.user).ok()?;
+        // Another thread may have been faster.
+        self.0.replace_if(Some(file), Box::new(reopened)).map_or_else(|other| other, Some)
+    }
+}
+
+impl Log for ProcessLog {
+    fn enabled(&self, _: &Metadata) -> bool {
+        true
+    }
+
+    fn log(&self, record: &Record) {
+        if let Some(file) = self.file() {
+            file.say(record);
+        }
+    }
+
+    fn flush(&self) {}
 }
 
 impl LogFile {
@@ -71,23 +110,24 @@ impl LogFile {
         if metadata.mode() & 0o077 != 0 {
             file.set_permissions(Permissions::from_mode(0o600))?;
         }
-        Ok(LogFile { file })
-    }
-}
-
-impl Log for LogFile {
-    fn enabled(&self, _: &Metadata) -> bool {
-        true
+        let identity = (metadata.dev(), metadata.ino());
+        // A daemon goes to another directory, too.
+        let path = fs::canonicalize(path)?;
+        Ok(LogFile { file, identity, path, user })
     }
 
-    fn log(&self, record: &Record) {
+    /// Whether the descriptor is that of the file that was opened.
+    fn is_still_open(&self) -> bool {
+        self.file.metadata().is_ok_and(|metadata| (metadata.dev(), metadata.ino()) == self.identity)
+    }
+
+    /// Writes a line.
+    fn say(&self, record: &Record) {
         let message = record.args().to_string();
         let line = format!("{} {} {:5} {}\n", now(), std::process::id(), record.level(), sanitise(&message));
         // A full disk must not disturb a signature, and there is nowhere to say so.
         let _ = (&self.file).write(line.as_bytes());
     }
-
-    fn flush(&self) {}
 }
 
 /// The time in UTC, RFC 3339 with milliseconds.
@@ -113,7 +153,7 @@ mod tests {
     }
 
     fn say(log: &LogFile, message: &str) {
-        log.log(&Record::builder().level(log::Level::Warn).args(format_args!("{message}")).build());
+        log.say(&Record::builder().level(log::Level::Warn).args(format_args!("{message}")).build());
     }
 
     #[test]

@@ -95,7 +95,7 @@ static void *load(const char *module) {
 }
 
 /* A session with the token in this slot, logged in; its private key. */
-static CK_ULONG log_in(CK_ULONG slot, const char *pin, CK_ULONG *key) {
+__attribute__((unused)) static CK_ULONG log_in(CK_ULONG slot, const char *pin, CK_ULONG *key) {
     CK_ULONG session, class = CKO_PRIVATE_KEY, count = 0;
     CK_ATTRIBUTE template = {CKA_CLASS, &class, sizeof class};
     OK(C_OpenSession(slot, CKF_SERIAL_SESSION | CKF_RW_SESSION, NULL, NULL, &session));
@@ -107,7 +107,7 @@ static CK_ULONG log_in(CK_ULONG slot, const char *pin, CK_ULONG *key) {
     return session;
 }
 
-static CK_ULONG sign(CK_ULONG session, CK_ULONG key) {
+__attribute__((unused)) static CK_ULONG sign(CK_ULONG session, CK_ULONG key) {
     CK_MECHANISM mechanism = {CKM_SHA256_RSA_PKCS, NULL, 0};
     CK_BYTE data[] = "practice makes perfect", signature[512];
     CK_ULONG length = sizeof signature;

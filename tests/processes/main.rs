@@ -6,6 +6,7 @@
 mod common;
 
 mod ends;
+mod hosts;
 mod logins;
 mod rivals;
 mod threads;
