@@ -61,7 +61,8 @@
 //! 1. the process's `RwLock` around the module, only for as long as it takes to clone the `Arc`;
 //! 2. a session's operations, for the call;
 //! 3. a reader's connection, while a card is talked to: a card that keeps silent holds up its own reader's calls only;
-//! 4. `looking`, while the readers' presence is asked for, which waits for no card;
+//! 4. `looking`, while the readers' presence is asked for, which waits for no card; nobody waits for it longer than until the
+//!    look of another thread is a second old;
 //! 5. leaves, held for no I/O and no other lock: the tables of slots, sessions, readers and waiters, a token's state, the
 //!    closing flag.
 //!
@@ -85,9 +86,12 @@
 //! * **The card is everybody's.** Who waits for it looks ten times a second, libpcsclite and pcscd alike, and would miss the
 //!   moments between the transactions of a busy signer: after three seconds without a gap a connection leaves one
 //!   (`transport/pcsc/turns.rs`).
-//! * **Fork.** A child finds the parent's state by process id and leaves it alone, locks included: it is uninitialised until
-//!   it calls C_Initialize, and what it inherited is leaked, for closing it would reset the parent's card. A fork waits for
-//!   the moments in which libpcsclite holds its own lock (`transport/pcsc/fork.rs`).
+//! * **Fork.** A child knows that it is another process (`sys/process.rs`: a page that the system wipes, since numbers come
+//!   twice) and leaves its parent's state alone, locks included: it is uninitialised until it calls C_Initialize, and what it
+//!   inherited is leaked, for closing it would reset the parent's card. A fork waits for the moments in which libpcsclite
+//!   holds its own lock, and neither it nor a call for longer than a second (`transport/pcsc/fork.rs`).
+//! * **A thread is not cancelled inside a call.** It would be unwound out of libpcsclite with locks in its hands.
+//!   C_WaitForSlotEvent waits in parts, between which it may be (`entry.rs`).
 //! * **Nothing is cached on disk** but what a card was found unable to do (`card/abilities.rs`).
 
 pub mod apdu;

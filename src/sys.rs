@@ -1,19 +1,23 @@
-//! The system calls that need `unsafe`: who runs this process, where this library was loaded from, memory that holds a
-//! secret, what is to happen at a fork, a pointer that a forked child may replace without touching a lock, and a PKCS#11
-//! module that is opened from outside. Linux has all of it; elsewhere what is missing is left out, and each item says what
+//! The system calls that need `unsafe`: who runs this process and which one it is, where this library was loaded from, memory
+//! that holds a secret, what is to happen at a fork and at a thread's cancellation, a pointer that a forked child may replace
+//! without touching a lock, and a PKCS#11 module that is opened from outside. Linux has all of it; elsewhere what is missing is left out, and each item says what
 //! that costs.
 
 #![allow(unsafe_code)]
 
+mod cancel;
 #[cfg(all(unix, feature = "cli"))]
 pub mod module;
 mod private;
+mod process;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
+pub use cancel::{Uncancelled, die_if_cancelled};
 pub use locked::LockedBytes;
 pub use private::{is_private, make_private};
+pub use process::Process;
 
 /// Whether the process runs with privileges its starter lacks (setuid, setgid, file capabilities), so that neither the
 /// environment nor the user's own files may decide anything. Where the system cannot tell: `false`.
@@ -290,7 +294,7 @@ mod tests {
 
     /// What `condition`, which takes no lock and allocates nothing, comes to in a forked child.
     #[cfg(all(target_os = "linux", not(miri)))]
-    fn in_a_child(condition: impl FnOnce() -> bool) -> bool {
+    pub(super) fn in_a_child(condition: impl FnOnce() -> bool) -> bool {
         // SAFETY: the child takes no lock and leaves by `_exit`.
         let child = unsafe { libc::fork() };
         if child == 0 {

@@ -19,10 +19,10 @@ pub(super) struct Present {
 }
 
 impl Module {
-    /// Looks at the readers and takes in what changed. No APDU, no waiting for a card. A service that cannot be asked is no
-    /// reader; the next look asks again.
+    /// Looks at the readers and takes in what changed. No APDU, no waiting for a card, and none for a service in which another
+    /// thread hangs: what was seen last stands then. A service that cannot be asked is no reader; the next look asks again.
     pub(super) fn look(&self) {
-        let _looking = self.looking.lock();
+        let Some(_looking) = self.looking.begin() else { return };
         let mut seen = self.readers.look().unwrap_or_else(|error| {
             log::debug!("cannot look at the readers: {error}");
             Vec::new()

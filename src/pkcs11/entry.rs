@@ -12,11 +12,13 @@ pub use object::*;
 pub use sign::*;
 pub use unsupported::*;
 
+use super::events::Wait;
 use super::ffi::{In, InRef, InText, Interface, Out, OutBuf, padded};
-use super::guard::guard;
+use super::guard::{guard, guard_part};
 use super::module::{self, Module};
 use super::rv::{Result, Rv};
 use super::table;
+use crate::sys::die_if_cancelled;
 use cryptoki_sys::*;
 use std::ffi::c_void;
 
@@ -186,17 +188,52 @@ pub unsafe extern "C" fn C_GetTokenInfo(slot: CK_SLOT_ID, info: *mut CK_TOKEN_IN
     })
 }
 
-/// C_WaitForSlotEvent (§5.5.4).
+/// C_WaitForSlotEvent (§5.5.4). The only call that waits for as long as nothing happens; so a thread that is cancelled in it
+/// ends, at most a second later, between two parts of the wait, where this module has nothing of it and it has nothing of
+/// ours.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn C_WaitForSlotEvent(flags: CK_FLAGS, slot: *mut CK_SLOT_ID, reserved: *mut c_void) -> CK_RV {
+pub unsafe extern "C-unwind" fn C_WaitForSlotEvent(
+    flags: CK_FLAGS,
+    slot: *mut CK_SLOT_ID,
+    reserved: *mut c_void,
+) -> CK_RV {
+    let mut wait = None;
+    loop {
+        // SAFETY: the contract of `ffi`, which PKCS#11 lays on the caller.
+        if let Some(rv) = unsafe { wait_for_slot_event(flags, slot, reserved, &mut wait) } {
+            return rv;
+        }
+        // SAFETY: above this frame, in which nothing has a destructor, are the caller's.
+        unsafe { die_if_cancelled() };
+    }
+}
+
+/// C_WaitForSlotEvent, as the function lists have it.
+///
+/// The conventions are the same but for what a caller in Rust may expect, and callers through a function list are C.
+pub const WAIT_FOR_SLOT_EVENT: unsafe extern "C" fn(CK_FLAGS, *mut CK_SLOT_ID, *mut c_void) -> CK_RV = {
+    let function: unsafe extern "C-unwind" fn(CK_FLAGS, *mut CK_SLOT_ID, *mut c_void) -> CK_RV = C_WaitForSlotEvent;
+    // SAFETY: both are pointers to functions of one signature, called in one way.
+    unsafe { std::mem::transmute(function) }
+};
+
+/// A part of C_WaitForSlotEvent; `wait` tells the parts of one call from another's.
+unsafe fn wait_for_slot_event(
+    flags: CK_FLAGS,
+    slot: *mut CK_SLOT_ID,
+    reserved: *mut c_void,
+    wait: &mut Option<Wait>,
+) -> Option<CK_RV> {
     // SAFETY: the contract of `ffi`, which PKCS#11 lays on the caller.
     let slot = unsafe { Out::new(slot) };
-    call("C_WaitForSlotEvent", |module| {
+    guard_part("C_WaitForSlotEvent", || {
+        let module = module::current()?;
         if !reserved.is_null() {
             return Err(Rv::ARGUMENTS_BAD);
         }
-        slot?.write(module.wait_for_slot_event(flags & CKF_DONT_BLOCK != 0)?);
-        Ok(())
+        let mut slot = slot?;
+        let event = module.wait_for_slot_event(flags & CKF_DONT_BLOCK != 0, wait)?;
+        Ok(event.map(|event| slot.write(event)))
     })
 }
 

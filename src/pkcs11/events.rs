@@ -1,51 +1,63 @@
 //! C_WaitForSlotEvent (PKCS#11 3.0 §5.5.4). There is no thread of ours: who waits, waits in a context of its own, and
-//! C_Finalize wakes it.
+//! C_Finalize wakes it. It waits in parts, between which its thread may be cancelled.
 
 use super::module::Module;
 use super::rv::{Result, Rv};
-use crate::transport::{Error as Transport, ReaderState, Waiter};
+use crate::transport::{Error as Transport, ReaderState};
 use cryptoki_sys::CK_SLOT_ID;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// One wait in the PC/SC service. Changes end it at once; its end only bounds how long a lost wake-up could matter.
-const SLICE: Duration = Duration::from_secs(10);
+/// One part. Changes end it at once; its end bounds how long a lost wake-up or a cancellation of the thread waits.
+const PART: Duration = Duration::from_secs(1);
 /// Between two tries to reach a service that is not there.
 const PAUSE: Duration = Duration::from_millis(500);
 
+/// A wait of several parts. It has nothing to be destroyed: its thread may end between two of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Wait(u64);
+
+impl Wait {
+    /// A number that no other has: a module's, whose waits end with it, also where there is another one by the next part.
+    pub(super) fn new() -> Wait {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        Wait(LAST.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
 impl Module {
-    /// C_WaitForSlotEvent: the slot of a token that came or went.
+    /// A part of C_WaitForSlotEvent: the slot of a token that came or went; `None` if none has yet.
     ///
     /// # Errors
     /// CKR_NO_EVENT with CKF_DONT_BLOCK. CKR_CRYPTOKI_NOT_INITIALIZED: C_Finalize was called meanwhile.
-    pub(crate) fn wait_for_slot_event(&self, dont_block: bool) -> Result<CK_SLOT_ID> {
-        let mut waiter: Option<Arc<dyn Waiter>> = None;
-        loop {
-            // Before the look, so that what happens between the look and the wait ends the wait at once.
-            let known = self.readers.look().unwrap_or_default();
-            self.look();
-            if let Some(slot) = self.slots.lock().take_event() {
-                return Ok(slot.id());
-            }
-            if dont_block {
-                return Err(Rv::NO_EVENT);
-            }
-            match self.wait(&mut waiter, &known) {
-                Ok(()) | Err(Transport::Cancelled) => {}
-                Err(error) => {
-                    log::debug!("cannot wait for readers: {error}");
-                    waiter = None;
-                    self.rest(PAUSE);
-                }
-            }
-            if self.is_closing() {
-                return Err(Rv::CRYPTOKI_NOT_INITIALIZED);
+    pub(crate) fn wait_for_slot_event(&self, dont_block: bool, wait: &mut Option<Wait>) -> Result<Option<CK_SLOT_ID>> {
+        if *wait.get_or_insert(self.waits) != self.waits {
+            return Err(Rv::CRYPTOKI_NOT_INITIALIZED);
+        }
+        // Before the look, so that what happens between the look and the wait ends the wait at once.
+        let known = self.looking.begin().and_then(|_looking| self.readers.look().ok()).unwrap_or_default();
+        self.look();
+        if let Some(slot) = self.slots.lock().take_event() {
+            return Ok(Some(slot.id()));
+        }
+        if dont_block {
+            return Err(Rv::NO_EVENT);
+        }
+        match self.wait(&known) {
+            Ok(()) | Err(Transport::Cancelled) => {}
+            Err(error) => {
+                log::debug!("cannot wait for readers: {error}");
+                self.rest(PAUSE);
             }
         }
+        if self.is_closing() { Err(Rv::CRYPTOKI_NOT_INITIALIZED) } else { Ok(None) }
     }
 
-    fn wait(&self, waiter: &mut Option<Arc<dyn Waiter>>, known: &[ReaderState]) -> crate::transport::Result<()> {
-        let waiter = match waiter {
+    /// Waits with a waiter that another part, of whichever call, has left, so that each thread that waits has one in the end.
+    fn wait(&self, known: &[ReaderState]) -> crate::transport::Result<()> {
+        let left = self.idle_waiters.lock().pop();
+        let waiter = match left {
             Some(waiter) => waiter,
             None => {
                 let fresh = self.readers.waiter()?;
@@ -53,10 +65,15 @@ impl Module {
                 waiters.retain(|waiter| waiter.strong_count() > 0);
                 waiters.push(Arc::downgrade(&fresh));
                 drop(waiters);
-                waiter.insert(fresh)
+                fresh
             }
         };
         // C_Finalize sets the mark first and cancels then: one of the two is seen.
-        if self.is_closing() { Ok(()) } else { waiter.wait(known, SLICE) }
+        if !self.is_closing() {
+            waiter.wait(known, PART)?;
+        }
+        // Not after an error, which may be this waiter's own.
+        self.idle_waiters.lock().push(waiter);
+        Ok(())
     }
 }

@@ -1,7 +1,8 @@
-//! What stands around every entry point: no panic leaves the module, and the log has the function's name and its result,
-//! never an argument.
+//! What stands around every entry point: no panic leaves the module, no cancellation ends a thread inside it, and the log has
+//! the function's name and its result, never an argument.
 
 use super::rv::{Result, Rv};
+use crate::sys::Uncancelled;
 use cryptoki_sys::CK_RV;
 use std::cell::{Cell, RefCell};
 use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
@@ -9,11 +10,24 @@ use std::sync::Once;
 
 /// Runs the body of the PKCS#11 function `name`. A panic is CKR_GENERAL_ERROR and, since its message may hold anything,
 /// only its place in the source is logged; nothing is printed.
+///
+/// A thread that is cancelled meanwhile (`pthread_cancel`) ends at the next place that allows it after the call: it would be
+/// unwound with locks in its hands, this module's and libpcsclite's.
 pub fn guard(name: &'static str, body: impl FnOnce() -> Result<()>) -> CK_RV {
+    guard_part(name, || body().map(Some)).unwrap_or(Rv::OK.0)
+}
+
+/// The same for a part of a call: `None`, and no word in the log, where the call goes on.
+pub fn guard_part(name: &'static str, body: impl FnOnce() -> Result<Option<()>>) -> Option<CK_RV> {
+    let _uncancelled = Uncancelled::begin();
     hush_panics();
     let before = INSIDE.replace(true);
     let rv = match panic::catch_unwind(AssertUnwindSafe(body)) {
-        Ok(result) => Rv::from(result),
+        Ok(Ok(None)) => {
+            INSIDE.set(before);
+            return None;
+        }
+        Ok(result) => Rv::from(result.map(drop)),
         Err(payload) => {
             // Dropping it could panic again.
             std::mem::forget(payload);
@@ -25,7 +39,7 @@ pub fn guard(name: &'static str, body: impl FnOnce() -> Result<()>) -> CK_RV {
         std::mem::forget(payload);
     }
     INSIDE.set(before);
-    rv.0
+    Some(rv.0)
 }
 
 thread_local! {

@@ -14,6 +14,7 @@ pub mod fuzzing;
 mod guard;
 mod lock;
 mod login;
+mod looking;
 mod mechanism;
 mod module;
 mod object;

@@ -1,7 +1,9 @@
 //! The module's state in this process: made by C_Initialize, ended by C_Finalize, and never seen by a forked child.
 
 use super::cards::Present;
-use super::lock::{LOOK, Mutex};
+use super::events::Wait;
+use super::lock::Mutex;
+use super::looking::Looking;
 use super::reader::Reader;
 use super::rv::{Result, Rv};
 use super::session::Sessions;
@@ -24,12 +26,16 @@ pub struct Module {
     pub(super) shows_authorities: bool,
     description: String,
     pub(super) readers: Box<dyn Readers>,
-    /// Held while the readers are looked at, so that an older look is never applied after a newer one.
-    pub(super) looking: Mutex<(), LOOK>,
+    pub(super) looking: Looking,
     pub(super) slots: Mutex<Slots>,
     pub(super) known: RwLock<Vec<Arc<Reader>>>,
     pub(super) sessions: Mutex<Sessions>,
+    /// All there are, for C_Finalize to wake.
     pub(super) waiters: Mutex<Vec<Weak<dyn Waiter>>>,
+    /// Those that nobody waits with just now.
+    pub(super) idle_waiters: Mutex<Vec<Arc<dyn Waiter>>>,
+    /// What the parts of a wait know this module by.
+    pub(super) waits: Wait,
     closing: parking_lot::Mutex<bool>,
     closed: Condvar,
 }
@@ -37,7 +43,7 @@ pub struct Module {
 /// The module of one process. A child that was forked has the parent's in its memory and must not touch it: not its
 /// locks, which a thread that does not exist there may hold, nor its handles to the PC/SC service.
 struct Process {
-    id: u32,
+    owner: sys::Process,
     module: RwLock<Option<Arc<Module>>>,
 }
 
@@ -107,9 +113,9 @@ pub fn note_nss_host() {
     NSS_HOST.store(true, Ordering::Relaxed);
 }
 
-/// This process's state; a child's is not its parent's. The id is compared before any lock is touched.
+/// This process's state; a child's is not its parent's. Whose it is is compared before any lock is touched.
 fn process() -> Result<&'static Process> {
-    PROCESS.get().filter(|process| process.id == std::process::id()).ok_or(Rv::CRYPTOKI_NOT_INITIALIZED)
+    PROCESS.get().filter(|process| process.owner.is_current()).ok_or(Rv::CRYPTOKI_NOT_INITIALIZED)
 }
 
 /// This process's state, made where there is none. What a parent left is leaked: nothing of it may be closed here.
@@ -117,9 +123,9 @@ fn own_process() -> &'static Process {
     let mut found = PROCESS.get();
     loop {
         match found {
-            Some(process) if process.id == std::process::id() => return process,
+            Some(process) if process.owner.is_current() => return process,
             stale => {
-                let fresh = Process { id: std::process::id(), module: RwLock::new(None) };
+                let fresh = Process { owner: sys::Process::current(), module: RwLock::new(None) };
                 match PROCESS.replace_if(stale, Box::new(fresh)) {
                     Ok(process) => return process,
                     Err(other) => found = other,
@@ -196,11 +202,13 @@ impl Module {
             shows_authorities: view.authorities,
             description: description.to_owned(),
             readers,
-            looking: Mutex::new(()),
+            looking: Looking::new(),
             slots: Mutex::new(Slots::new(view.tokens)),
             known: RwLock::default(),
             sessions: Mutex::default(),
             waiters: Mutex::default(),
+            idle_waiters: Mutex::default(),
+            waits: Wait::new(),
             closing: parking_lot::Mutex::new(false),
             closed: Condvar::new(),
         };
@@ -254,6 +262,9 @@ impl Module {
                 connection.card.close(crate::transport::Disposition::Leave);
             }
         }
+        // After the lock is given back: it ends their connections to the service.
+        let idle = std::mem::take(&mut *self.idle_waiters.lock());
+        drop(idle);
         log::info!("finalised");
     }
 

@@ -57,12 +57,17 @@ macro_rules! function_list {
             C_VerifyInit C_Verify C_VerifyUpdate C_VerifyFinal C_VerifyRecoverInit C_VerifyRecover
             C_DigestEncryptUpdate C_DecryptDigestUpdate C_SignEncryptUpdate C_DecryptVerifyUpdate
             C_GenerateKey C_GenerateKeyPair C_WrapKey C_UnwrapKey C_DeriveKey C_SeedRandom C_GenerateRandom
-            C_GetFunctionStatus C_CancelFunction C_WaitForSlotEvent
+            C_GetFunctionStatus C_CancelFunction
             $($later)*
         ] }
     };
     (@rows $list:ident, $version:expr, $get_info:path, [$($name:ident)*]) => {
-        $list { version: $version, C_GetInfo: Some($get_info), $($name: Some(entry::$name)),* }
+        $list {
+            version: $version,
+            C_GetInfo: Some($get_info),
+            C_WaitForSlotEvent: Some(entry::WAIT_FOR_SLOT_EVENT),
+            $($name: Some(entry::$name)),*
+        }
     };
 }
 

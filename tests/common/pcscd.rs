@@ -38,6 +38,7 @@ start "$@"
 echo "$$"
 while kill -0 "$life" 2>/dev/null; do wait "$life" || true; done
 kill "$pcscd" 2>/dev/null || true
+kill -CONT "$pcscd" 2>/dev/null || true
 wait
 "#;
 
@@ -264,6 +265,12 @@ impl Pcscd {
         let process = fs::read_to_string(&pid).expect("pcscd is running");
         run(Command::new("kill").arg(process.trim_end_matches(['\0', '\n']))).ok();
         eventually("pcscd has ended", || (!pid.exists()).then_some(()));
+    }
+
+    /// Stops the service in the middle of whatever it does, or lets it go on.
+    pub fn signal(&self, signal: &str) {
+        let process = fs::read_to_string(self.directory.join("run/pcscd.pid")).expect("pcscd is running");
+        run(Command::new("kill").arg(signal).arg(process.trim_end_matches(['\0', '\n']))).ok();
     }
 
     /// Starts the service again.

@@ -151,6 +151,16 @@ impl Ground {
         self.module.session_info(session).unwrap().state
     }
 
+    /// C_WaitForSlotEvent, all its parts.
+    fn event(&self, dont_block: bool) -> Result<CK_SLOT_ID> {
+        let mut wait = None;
+        loop {
+            if let Some(slot) = self.module.wait_for_slot_event(dont_block, &mut wait)? {
+                return Ok(slot);
+            }
+        }
+    }
+
     /// Has a rival program send a command.
     fn rival(&self, command: &str) -> Sw {
         let bytes = hex(command);

@@ -125,7 +125,7 @@ fn another_card_behind_a_connection_made_anew_ends_the_epoch_though_nothing_was_
 #[test]
 fn each_insertion_and_removal_is_an_event_and_what_was_there_is_none() {
     let ground = Ground::new(card(&MY_NUMBER));
-    let event = || ground.module.wait_for_slot_event(true);
+    let event = || ground.event(true);
     assert_eq!(event(), Err(Rv::NO_EVENT));
     ground.readers.remove(READER);
     assert_eq!((event(), event(), event()), (Ok(AUTH), Ok(SIGN), Err(Rv::NO_EVENT)));
@@ -137,11 +137,11 @@ fn each_insertion_and_removal_is_an_event_and_what_was_there_is_none() {
 fn a_blocked_wait_sees_an_insertion_and_ends_with_the_module() {
     let ground = Ground::set(Tokens::Both, vec![Box::new(card(&MY_NUMBER))], |_| {});
     std::thread::scope(|scope| {
-        let waiter = scope.spawn(|| ground.module.wait_for_slot_event(false));
+        let waiter = scope.spawn(|| ground.event(false));
         ground.readers.remove(READER);
         assert_eq!(waiter.join().unwrap(), Ok(AUTH));
-        assert_eq!(ground.module.wait_for_slot_event(true), Ok(SIGN));
-        let waiters: Vec<_> = (0..3).map(|_| scope.spawn(|| ground.module.wait_for_slot_event(false))).collect();
+        assert_eq!(ground.event(true), Ok(SIGN));
+        let waiters: Vec<_> = (0..3).map(|_| scope.spawn(|| ground.event(false))).collect();
         ground.module.close();
         for waiter in waiters {
             assert_eq!(waiter.join().unwrap(), Err(Rv::CRYPTOKI_NOT_INITIALIZED));

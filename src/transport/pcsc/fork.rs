@@ -3,32 +3,44 @@
 //! it held by a thread that it does not have, and hangs in its first PC/SC call (measured, 1.9.9: 27 of 30 children, beside a
 //! thread that makes contexts all the time). So a fork waits, shortly, until nobody is in such a moment, and no call begins
 //! meanwhile.
+//!
+//! Neither waits without end. A service that hangs keeps its calls for as long as it likes: a fork waits for each of them
+//! until it is a second old, and no fork that comes later waits for it again. A host may hold a lock of its own around our
+//! calls and want it in a handler of its own at the fork: then the fork waits for the call and the call for the fork, until
+//! the call has waited for a second; its child may hang in PC/SC then, which it would have done for certain without this.
 
-use crate::sys;
-use std::sync::Once;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use crate::sys::{self, Process};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Once, OnceLock};
+use std::thread;
 use std::time::{Duration, Instant};
-use std::{process, thread};
 
 /// Forks under way.
 static FORKING: AtomicUsize = AtomicUsize::new(0);
-/// The process that forks: its child, in which another library's handler may call before ours does, waits for nobody.
-static PARENT: AtomicU32 = AtomicU32::new(0);
-/// Threads inside a call that ends by itself.
-static SHORT: AtomicUsize = AtomicUsize::new(0);
-/// Threads inside a call that may wait for a card or an event.
-static LONG: AtomicUsize = AtomicUsize::new(0);
+/// The process that forks, by its life: its child, in which another library's handler may call before ours does, or which
+/// was made without any handler, waits for nobody.
+static PARENT: AtomicU64 = AtomicU64::new(0);
+/// Until when calls wait for the fork.
+static FORKED_BY: AtomicU64 = AtomicU64::new(0);
+/// The calls inside libpcsclite: until when a fork waits for each; nothing where there is none. A thread that finds no place
+/// is waited for by no fork.
+static INSIDE: [AtomicU64; 64] = [const { AtomicU64::new(NOTHING) }; 64];
+const NOTHING: u64 = 0;
 
 /// A call that ends by itself takes no longer, unless the service hangs.
 const SHORT_CALL: Duration = Duration::from_secs(1);
-/// After this time a thread in a longer call waits for its answer, and holds nothing of the whole process.
+/// After this time a thread in a call that may wait for its answer does so, and holds nothing of the whole process.
 const BEGINNING: Duration = Duration::from_millis(5);
+/// What a fork takes, once nobody is inside: the largest hosts need a part of it. One that takes longer waits in a handler of
+/// its host's.
+const FORK: Duration = Duration::from_secs(1);
 const POLL: Duration = Duration::from_micros(50);
 
 /// Makes the calls of this process known to its forks.
 pub(super) fn watch() {
     static WATCHED: Once = Once::new();
     WATCHED.call_once(|| {
+        now();
         if let Err(error) = sys::at_fork(before, after, in_child) {
             log::warn!("a child that is forked during a call may hang: {error}");
         }
@@ -37,64 +49,86 @@ pub(super) fn watch() {
 
 /// Calls libpcsclite, which answers without waiting for anything but the service.
 pub(super) fn short<R>(call: impl FnOnce() -> R) -> R {
-    within(&SHORT, call)
+    let _inside = Inside::enter(SHORT_CALL);
+    call()
 }
 
 /// Calls libpcsclite, which may wait for a card, another program or an event.
 pub(super) fn long<R>(call: impl FnOnce() -> R) -> R {
-    within(&LONG, call)
-}
-
-fn within<R>(inside: &'static AtomicUsize, call: impl FnOnce() -> R) -> R {
-    let _inside = Inside::enter(inside);
+    let _inside = Inside::enter(BEGINNING);
     call()
 }
 
 /// A thread inside libpcsclite.
-struct Inside(&'static AtomicUsize);
+struct Inside(Option<&'static AtomicU64>);
 
 impl Inside {
-    fn enter(inside: &'static AtomicUsize) -> Inside {
+    fn enter(most: Duration) -> Inside {
         loop {
-            inside.fetch_add(1, Ordering::SeqCst);
+            let inside = Inside::take_place(after_now(most));
             if !is_forking() {
-                return Inside(inside);
+                return inside;
             }
-            inside.fetch_sub(1, Ordering::SeqCst);
+            drop(inside);
             while is_forking() {
                 thread::sleep(POLL);
             }
         }
     }
+
+    fn take_place(until: u64) -> Inside {
+        Inside(INSIDE.iter().find(|place| place.compare_exchange(NOTHING, until, SeqCst, SeqCst).is_ok()))
+    }
 }
 
 impl Drop for Inside {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
+        if let Some(place) = self.0 {
+            place.store(NOTHING, SeqCst);
+        }
     }
 }
 
+/// Whether a fork is under way for which a call waits.
 fn is_forking() -> bool {
-    FORKING.load(Ordering::SeqCst) > 0 && PARENT.load(Ordering::SeqCst) == process::id()
+    FORKING.load(SeqCst) > 0 && now() < FORKED_BY.load(SeqCst) && PARENT.load(SeqCst) == Process::current().life()
 }
 
 extern "C" fn before() {
-    PARENT.store(process::id(), Ordering::SeqCst);
-    FORKING.fetch_add(1, Ordering::SeqCst);
-    let start = Instant::now();
-    let busy = |inside: &AtomicUsize, most| inside.load(Ordering::SeqCst) > 0 && start.elapsed() < most;
-    while busy(&SHORT, SHORT_CALL) || busy(&LONG, BEGINNING) {
+    let parent = Process::current().life();
+    if PARENT.swap(parent, SeqCst) != parent {
+        // Forks that were under way where this process was forked without a handler.
+        FORKING.store(0, SeqCst);
+    }
+    let patience = after_now(SHORT_CALL);
+    FORKED_BY.store(after_now(SHORT_CALL + FORK), SeqCst);
+    FORKING.fetch_add(1, SeqCst);
+    while now() < patience && INSIDE.iter().any(|until| until.load(SeqCst) > now()) {
         thread::sleep(POLL);
     }
+    FORKED_BY.store(after_now(FORK), SeqCst);
 }
 
 extern "C" fn after() {
-    FORKING.fetch_sub(1, Ordering::SeqCst);
+    // Not below nothing, should a fork have been forgotten above.
+    let _ = FORKING.fetch_update(SeqCst, SeqCst, |forking| forking.checked_sub(1));
 }
 
 /// Nobody who was inside is in the child.
 extern "C" fn in_child() {
-    for count in [&SHORT, &LONG, &FORKING] {
-        count.store(0, Ordering::SeqCst);
+    for place in &INSIDE {
+        place.store(NOTHING, SeqCst);
     }
+    FORKING.store(0, SeqCst);
+}
+
+/// Microseconds since this was first asked for, and never [`NOTHING`].
+fn now() -> u64 {
+    static START: OnceLock<Instant> = OnceLock::new();
+    let micros = START.get_or_init(Instant::now).elapsed().as_micros();
+    u64::try_from(micros).unwrap_or(u64::MAX).saturating_add(1)
+}
+
+fn after_now(time: Duration) -> u64 {
+    now().saturating_add(u64::try_from(time.as_micros()).unwrap_or(u64::MAX))
 }

@@ -13,6 +13,7 @@ mod turns;
 mod waiter;
 
 use super::{Error, Link, ReaderState, Readers, Result, Waiter};
+use crate::sys::Process;
 use link::PcscLink;
 use parking_lot::Mutex;
 use pcsc::{Card, Context, Protocols, Scope, ShareMode, State};
@@ -20,7 +21,7 @@ use std::collections::{HashMap, HashSet};
 use std::ffi::{CStr, CString};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
-use std::{mem, process, thread};
+use std::{mem, thread};
 use waiter::PcscWaiter;
 
 /// How long to wait before a held card is asked again whether it is free: about as long as libpcsclite itself, or whoever
@@ -44,7 +45,7 @@ pub struct PcscReaders {
 }
 
 struct Shared {
-    process: u32,
+    process: Process,
     lock_timeout: Duration,
     /// The context that [`Readers::look`] asks, made at the first look and again when the service was restarted.
     presence: Mutex<Option<Own<Context>>>,
@@ -60,7 +61,7 @@ impl PcscReaders {
     /// to the service yet.
     pub fn new(lock_timeout: Duration) -> PcscReaders {
         let shared = Shared {
-            process: process::id(),
+            process: Process::current(),
             lock_timeout,
             presence: Mutex::default(),
             mute: Mutex::default(),
@@ -84,7 +85,7 @@ impl Readers for PcscReaders {
     /// In a forked child the inherited readers are an empty list.
     fn look(&self) -> Result<Vec<ReaderState>> {
         // Before the lock: in a child it may be held by a thread that does not exist there.
-        if self.shared.process != process::id() {
+        if !self.shared.process.is_current() {
             return Ok(Vec::new());
         }
         let mut presence = self.shared.presence.lock();
@@ -113,7 +114,7 @@ impl Readers for PcscReaders {
     }
 
     fn connect(&self, reader: &str) -> Result<Box<dyn Link>> {
-        if self.shared.process != process::id() {
+        if !self.shared.process.is_current() {
             return Err(Error::NoService);
         }
         if self.shared.mute.lock().get(reader).is_some_and(|since| since.elapsed() < MUTE_FOR) {
@@ -137,7 +138,7 @@ impl Readers for PcscReaders {
     }
 
     fn waiter(&self) -> Result<Arc<dyn Waiter>> {
-        if self.shared.process != process::id() {
+        if !self.shared.process.is_current() {
             return Err(Error::NoService);
         }
         Ok(Arc::new(PcscWaiter::new()))
@@ -174,18 +175,18 @@ fn connect_shared(context: &Context, reader: &CStr) -> Native<Card> {
 
 /// A PC/SC handle and the process that made it. A forked child neither gets at it nor closes it.
 struct Own<T> {
-    process: u32,
+    process: Process,
     handle: Option<T>,
 }
 
 impl<T> Own<T> {
     fn new(handle: T) -> Own<T> {
-        Own { process: process::id(), handle: Some(handle) }
+        Own { process: Process::current(), handle: Some(handle) }
     }
 
     /// The handle; in a forked child, or once taken, as if the service were gone.
     fn ours(&self) -> Native<&T> {
-        self.handle.as_ref().filter(|_| self.process == process::id()).ok_or(pcsc::Error::NoService)
+        self.handle.as_ref().filter(|_| self.process.is_current()).ok_or(pcsc::Error::NoService)
     }
 
     /// The handle for good, or until it is [`Own::put`] back.
@@ -202,7 +203,7 @@ impl<T> Own<T> {
 impl<T> Drop for Own<T> {
     fn drop(&mut self) {
         let handle = self.handle.take();
-        if self.process == process::id() {
+        if self.process.is_current() {
             fork::short(|| drop(handle));
         } else {
             mem::forget(handle);

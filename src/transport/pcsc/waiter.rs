@@ -1,11 +1,12 @@
 //! Waiting for readers to change, on a context of its own.
 
 use super::{Native, Own, error, error_since, establish, fork, reader_state, reader_states};
+use crate::sys::Process;
 use crate::transport::{Error, ReaderState, Result, Waiter};
 use parking_lot::{Condvar, Mutex};
 use pcsc::Context;
 use std::time::{Duration, Instant};
-use std::{mem, process, thread};
+use std::{mem, thread};
 
 /// The longest stay inside libpcsclite. A new reader, a service that starts, and a cancel that came between the last look
 /// at the flag and the wait are noticed after it at the latest.
@@ -15,7 +16,7 @@ const CANCEL_AGAIN: Duration = Duration::from_millis(5);
 
 /// Waits in slices. No service is no reader: a wait outlives the service and notices its return.
 pub(super) struct PcscWaiter {
-    process: u32,
+    process: Process,
     /// Locked by the one wait under way.
     context: Mutex<Option<Own<Context>>>,
     state: Mutex<State>,
@@ -32,7 +33,7 @@ struct State {
 impl PcscWaiter {
     pub(super) fn new() -> PcscWaiter {
         PcscWaiter {
-            process: process::id(),
+            process: Process::current(),
             context: Mutex::default(),
             state: Mutex::default(),
             cancelled: Condvar::new(),
@@ -43,7 +44,7 @@ impl PcscWaiter {
 impl Waiter for PcscWaiter {
     fn wait(&self, known: &[ReaderState], timeout: Duration) -> Result<()> {
         // Before the locks: in a child they may be held by a thread that does not exist there.
-        if self.process != process::id() {
+        if !self.process.is_current() {
             return Err(Error::NoService);
         }
         let mut context = self.context.lock();
@@ -67,7 +68,7 @@ impl Waiter for PcscWaiter {
     }
 
     fn cancel(&self) {
-        if self.process != process::id() {
+        if !self.process.is_current() {
             return;
         }
         self.state.lock().cancelled = true;
