@@ -2,7 +2,8 @@
 
 mod common;
 
-use common::terminal;
+use common::terminal::{self, Echo, Terminal};
+use common::{run, tool};
 use std::fs::{self, Permissions};
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
@@ -19,6 +20,15 @@ fn place() -> TempDir {
     let made = jpki(place.path()).args(["card", "new", "a.card", "--seed", "terminal"]).output().unwrap();
     assert!(made.status.success(), "{made:?}");
     configure(place.path(), "practice = ['a.card']");
+    place
+}
+
+/// The same with two cards in two readers.
+fn two_cards() -> TempDir {
+    let place = place();
+    let made = jpki(place.path()).args(["card", "new", "b.card", "--seed", "two"]).output().unwrap();
+    assert!(made.status.success(), "{made:?}");
+    configure(place.path(), "practice = ['a.card', 'b.card']");
     place
 }
 
@@ -52,22 +62,127 @@ fn finish(mut command: Command, input: &[u8]) -> Output {
     child.wait_with_output().unwrap()
 }
 
-/// Runs `jpki` with `arguments` on a terminal and presses these keys when it asks for them; what was shown, and the exit
+/// Runs `jpki` with `arguments` on a terminal that shows what is typed until it is told not to, and presses these keys when it asks for them; what was shown, and the exit
 /// code.
 fn on_a_terminal(place: &Path, arguments: &[&str], answers: &[(&str, &str)]) -> (String, Option<i32>) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_jpki"));
-    let shown = terminal::on_a_terminal(prepared(terminal::script(), place), command.args(arguments), answers);
+    let script = prepared(terminal::script(), place);
+    let shown = terminal::on_a_terminal(script, command.args(arguments), Echo::Always, answers);
     (shown.text, shown.code)
 }
 
+/// Runs `before` in a shell on a terminal that shows what is typed, then `jpki pin change auth`; says its process and its
+/// exit code, and how it has left the terminal.
+fn changes_on_a_terminal(place: &Path, before: &str) -> Terminal {
+    let mut shell = Command::new("/bin/sh");
+    // Not in the foreground of the shell, which would be busy with it; stdin is the terminal all the same.
+    let body = format!(
+        "{before} exec 3<&0; {} pin change auth <&3 & echo \"process $!.\"; wait $!; echo \"code $?.\"; stty -a",
+        env!("CARGO_BIN_EXE_jpki")
+    );
+    Terminal::start(prepared(terminal::script(), place), shell.args(["-c", &body]), Echo::Always)
+}
+
+/// What the shell says at last: the exit code, and whether the terminal is as it was.
+fn left(terminal: Terminal) -> (String, bool) {
+    let shown = terminal.end().text;
+    let (_, end) = shown.rsplit_once("code ").unwrap_or_else(|| panic!("no exit code: {shown}"));
+    let (code, terminal) = end.split_once('.').unwrap();
+    let modes: Vec<_> = terminal.split([' ', ';', '\r', '\n']).collect();
+    let as_it_was = ["echo", "icanon", "isig"].iter().all(|mode| modes.contains(mode));
+    (code.to_owned(), as_it_was)
+}
+
 #[test]
-fn a_secret_typed_on_a_terminal_is_not_shown() {
+fn a_secret_typed_on_a_terminal_is_not_shown_and_what_comes_after_it_is() {
     let place = place();
-    let (shown, code) = on_a_terminal(place.path(), &["pin", "change", "auth"], &CHANGE);
-    assert_eq!(code, Some(0), "{shown}");
-    assert!(shown.contains("Tries left: 3."), "{shown}");
-    assert!(shown.contains("Enter it once more."), "{shown}");
+    let mut terminal = changes_on_a_terminal(place.path(), "");
+    terminal.await_text("process ");
+    let process = terminal.await_text(".");
+    for (question, answer) in CHANGE {
+        terminal.await_text(question);
+        terminal.press(answer);
+    }
+    let shown = terminal.end().text.replace(&process, "…");
+    assert!(shown.contains("Tries left: 3.") && shown.contains("Enter it once more."), "{shown}");
     assert!(!shown.contains("1234") && !shown.contains("5678"), "{shown}");
+    assert!(shown.contains("code 0."), "{shown}");
+    assert!(shown.contains(" echo ") && !shown.contains("-echo "), "{shown}");
+}
+
+#[test]
+fn a_question_that_is_no_secret_shows_its_answer() {
+    let place = two_cards();
+    let answers = [&[("Which card? ", "2\r"), ("2\r\n", "")], &CHANGE[..]].concat();
+    let (shown, code) = on_a_terminal(place.path(), &["pin", "change", "auth"], &answers);
+    assert_eq!(code, Some(0), "{shown}");
+}
+
+#[test]
+fn whatever_ends_a_question_leaves_the_terminal_as_it_was() {
+    let place = place();
+    for end in ["Ctrl-C", "-TERM", "-INT", "-HUP", "-QUIT"] {
+        let mut terminal = changes_on_a_terminal(place.path(), "");
+        terminal.await_text("process ");
+        let process = terminal.await_text(".");
+        terminal.await_text("Tries left: 3. ");
+        terminal.press(if end == "Ctrl-C" { "12\x03" } else { "12" });
+        if end != "Ctrl-C" {
+            run(Command::new(tool("kill", "procps")).args([end, &process])).ok();
+        }
+        assert_eq!(left(terminal), ("130".to_owned(), true), "{end}");
+    }
+    let status = jpki(place.path()).arg("status").output().unwrap();
+    assert!(String::from_utf8(status.stdout).unwrap().contains("tries left 3"), "half a PIN was sent");
+}
+
+#[test]
+fn a_signal_after_the_questions_ends_the_program_as_ever() {
+    let place = place();
+    let mut terminal = changes_on_a_terminal(place.path(), "");
+    terminal.await_text("process ");
+    let process = terminal.await_text(".");
+    // Whoever holds the card's file keeps the card from comparing a secret.
+    let card = fs::File::open(place.path().join("a.card")).unwrap();
+    card.lock().unwrap();
+    for (question, answer) in CHANGE {
+        terminal.await_text(question);
+        terminal.press(answer);
+    }
+    terminal.await_text("\n");
+    run(Command::new(tool("kill", "procps")).args(["-TERM", &process])).ok();
+    assert_eq!(left(terminal), ("143".to_owned(), true));
+}
+
+#[test]
+fn keys_typed_before_a_question_are_no_answer_to_it() {
+    // The card's number and a PIN, typed while the program has not begun.
+    for (ahead, first) in [("1\r", "Which card? "), ("0000\r", "Tries left: 3. ")] {
+        let place = if first == "Which card? " { two_cards() } else { place() };
+        run(Command::new(tool("mkfifo", "coreutils")).arg(place.path().join("gate"))).ok();
+        let mut terminal = changes_on_a_terminal(place.path(), "echo waiting.; cat gate >/dev/null;");
+        terminal.await_text("waiting.");
+        terminal.press(ahead);
+        // Shown, it has arrived.
+        terminal.await_text(ahead.trim_end());
+        fs::write(place.path().join("gate"), "open\n").unwrap();
+        if first == "Which card? " {
+            terminal.await_text(first);
+            terminal.press("2\r");
+        }
+        for (question, answer) in CHANGE {
+            terminal.await_text(question);
+            terminal.press(answer);
+        }
+        assert_eq!(left(terminal), ("0".to_owned(), true), "{first}");
+        if first == "Which card? " {
+            let status = jpki(place.path()).args(["status", "--reader", "Reader 00"]).output().unwrap();
+            assert!(status.status.success());
+            let mut second = jpki(place.path());
+            second.args(["pin", "change", "auth", "--reader", "Reader 01"]);
+            assert!(finish(second, b"5678\n1234\n1234\n").status.success(), "the second card was not changed");
+        }
+    }
 }
 
 #[test]
@@ -93,10 +208,7 @@ fn ctrl_c_at_a_secret_sends_nothing() {
 
 #[test]
 fn of_two_cards_the_person_chooses_one() {
-    let place = place();
-    let made = jpki(place.path()).args(["card", "new", "b.card", "--seed", "two"]).output().unwrap();
-    assert!(made.status.success(), "{made:?}");
-    configure(place.path(), "practice = ['a.card', 'b.card']");
+    let place = two_cards();
     let (shown, code) =
         on_a_terminal(place.path(), &["pin", "change", "auth"], &[&[("Which card? ", "2\r")], &CHANGE[..]].concat());
     assert_eq!(code, Some(0), "{shown}");

@@ -1,7 +1,10 @@
 //! Questions to the person: on the terminal, a secret without echo; or answered by the lines of stdin.
 
+mod hidden;
+
 use super::{Exit, Failure, Result};
-use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
+use hidden::Hidden;
+use rustix::termios::{QueueSelector, tcflush};
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Read, Write};
 use std::os::fd::AsFd;
@@ -48,6 +51,10 @@ impl Terminal {
     /// # Errors
     /// [`Exit::Usage`] if the input ends first.
     pub fn line(&mut self, prompt: &str) -> Result<String> {
+        if self.interactive {
+            // What was typed before the question is no answer to it.
+            tcflush(&self.input, QueueSelector::IFlush).map_err(|error| unshown(error.into()))?;
+        }
         self.prompt(prompt)?;
         let line = self.read_line()?;
         Ok(String::from_utf8_lossy(&line).trim().to_owned())
@@ -56,7 +63,8 @@ impl Terminal {
     /// Asks for a secret, which is not shown.
     ///
     /// # Errors
-    /// [`Exit::Usage`] if the input ends first, [`Exit::Cancelled`] on Ctrl-C.
+    /// [`Exit::Usage`] if the input ends first, [`Exit::Cancelled`] on Ctrl-C, and at a signal that would end the program:
+    /// nobody is left with a terminal that shows nothing.
     pub fn secret(&mut self, prompt: &str) -> Result<Zeroizing<Vec<u8>>> {
         if !self.interactive {
             return self.read_line();
@@ -64,10 +72,10 @@ impl Terminal {
         // Before the prompt, which invites the first key.
         let hidden = Hidden::begin(self.input.try_clone().map_err(unshown)?)?;
         self.prompt(prompt)?;
-        let secret = self.read_keys();
-        drop(hidden);
+        let secret = self.read_keys(&hidden);
+        let ended = hidden.end();
         writeln!(self.input).map_err(unshown)?;
-        secret
+        ended.and(secret)
     }
 
     fn prompt(&mut self, prompt: &str) -> Result<()> {
@@ -99,7 +107,7 @@ impl Terminal {
     }
 
     /// A line key by key, with the keys that correct it, as the terminal would have done.
-    fn read_keys(&mut self) -> Result<Zeroizing<Vec<u8>>> {
+    fn read_keys(&mut self, hidden: &Hidden) -> Result<Zeroizing<Vec<u8>>> {
         const CTRL_C: u8 = 0x03;
         const CTRL_D: u8 = 0x04;
         const BACKSPACE: u8 = 0x08;
@@ -107,8 +115,9 @@ impl Terminal {
         const DELETE: u8 = 0x7F;
         let mut line = empty_line();
         loop {
+            hidden.await_key()?;
             match self.read_byte()? {
-                None | Some(CTRL_C | CTRL_D) => return Err(Failure::new(Exit::Cancelled, "cancelled")),
+                None | Some(CTRL_C | CTRL_D) => return Err(cancelled()),
                 Some(b'\r' | b'\n') => return Ok(line),
                 Some(BACKSPACE | DELETE) => {
                     line.pop();
@@ -138,38 +147,11 @@ fn unshown(error: io::Error) -> Failure {
     Failure::new(Exit::Failed, format!("the terminal cannot be used: {error}"))
 }
 
+fn cancelled() -> Failure {
+    Failure::new(Exit::Cancelled, "cancelled")
+}
+
 /// Never grows, so that no secret stays behind in a smaller one.
 fn empty_line() -> Zeroizing<Vec<u8>> {
     Zeroizing::new(Vec::with_capacity(LONGEST))
-}
-
-/// A terminal that shows nothing and hands on every key, Ctrl-C too, until this is dropped.
-struct Hidden {
-    terminal: File,
-    before: Termios,
-}
-
-impl Hidden {
-    fn begin(terminal: File) -> Result<Hidden> {
-        let hide = || {
-            let before = tcgetattr(&terminal)?;
-            let mut hidden = before.clone();
-            hidden.local_modes &= !(LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG);
-            hidden.special_codes[SpecialCodeIndex::VMIN] = 1;
-            hidden.special_codes[SpecialCodeIndex::VTIME] = 0;
-            // What was typed before the question is no answer to it.
-            tcsetattr(&terminal, OptionalActions::Flush, &hidden)?;
-            Ok::<_, rustix::io::Errno>(before)
-        };
-        let before = hide()
-            .map_err(|error| Failure::new(Exit::Failed, format!("the terminal cannot hide a secret: {error}")))?;
-        Ok(Hidden { terminal, before })
-    }
-}
-
-impl Drop for Hidden {
-    fn drop(&mut self) {
-        // The terminal may be gone by now.
-        let _ = tcsetattr(&self.terminal, OptionalActions::Now, &self.before);
-    }
 }

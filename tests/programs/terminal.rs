@@ -1,6 +1,6 @@
 //! Programs under test that ask on a terminal.
 
-use crate::common::terminal::{self, script};
+use crate::common::terminal::{self, Echo, script};
 use std::process::Command;
 
 /// What a program showed on its terminal, and how it ended.
@@ -20,6 +20,6 @@ pub fn on_a_terminal(command: &Command, answers: &[(&str, &str)]) -> Shown {
     }
     let lines: Vec<String> = answers.iter().map(|(_, answer)| format!("{answer}\n")).collect();
     let answers: Vec<_> = answers.iter().zip(&lines).map(|((question, _), line)| (*question, line.as_str())).collect();
-    let shown = terminal::on_a_terminal(script, command, &answers);
+    let shown = terminal::on_a_terminal(script, command, Echo::Never, &answers);
     Shown { text: shown.text, success: shown.code == Some(0) }
 }
