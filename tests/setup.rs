@@ -3,10 +3,10 @@
 
 mod common;
 
-use common::{Modules, Ran, Scratch, install, run, tool};
+use common::{Modules, Ran, Scratch, install, needs_root, run, tool};
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -429,8 +429,7 @@ fn a_link_is_followed_and_one_to_nothing_is_left_as_it_is() {
 
 #[test]
 fn root_with_a_users_variables_writes_nothing_of_that_users() {
-    if !is_root() {
-        // The other way round: nobody but root can try it.
+    if !needs_root("nobody else can write what is another user's") {
         return;
     }
     let home = Home::new();
@@ -449,6 +448,38 @@ fn root_with_a_users_variables_writes_nothing_of_that_users() {
         .refused();
         assert!(said.contains("belongs to another user"), "{said}");
         assert_eq!(home.contents(), before);
+    }
+}
+
+#[test]
+fn an_undo_by_root_leaves_what_is_another_users_by_now() {
+    if !needs_root("nobody else can write what is another user's") {
+        return;
+    }
+    let home = Home::new();
+    let root = home.scratch.path().join("root");
+    fs::create_dir(&root).unwrap();
+    let jpki = |arguments: &[&str]| {
+        run(Command::new(home.scratch.path().join("jpki")).env_clear().env("HOME", &root).arg("setup").args(arguments))
+    };
+    let modules = ["--module-dir", home.modules.to_str().unwrap()];
+    let config = root.join(".ssh/config");
+    // One that was there and one that was not: to be restored, and to be removed.
+    for before in [Some("Host old\n"), None] {
+        fs::create_dir_all(root.join(".ssh")).unwrap();
+        before.iter().for_each(|before| fs::write(&config, before).unwrap());
+        jpki(&[&["ssh", "--host", "card.example"], &modules[..]].concat()).ok();
+        chown(&config, Some(65534), Some(65534)).unwrap();
+        let written = fs::read(&config).unwrap();
+        let said = jpki(&["ssh", "--undo"]).refused();
+        assert!(said.contains("belongs to another user"), "{said}");
+        assert_eq!(fs::read(&config).unwrap(), written);
+        assert_eq!(fs::metadata(&config).unwrap().uid(), 65534);
+        // Root's again, it is undone.
+        chown(&config, Some(0), Some(0)).unwrap();
+        jpki(&["ssh", "--undo"]).ok();
+        assert_eq!(fs::read_to_string(&config).ok().as_deref(), before);
+        fs::remove_dir_all(root.join(".ssh")).unwrap();
     }
 }
 

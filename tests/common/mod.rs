@@ -16,6 +16,7 @@ pub mod running;
 pub mod terminal;
 
 use std::fs::Permissions;
+use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -94,6 +95,21 @@ impl Ran {
         assert!(!self.success, "{} succeeded\n{}{}", self.shown, self.stdout, self.stderr);
         self.stdout + &self.stderr
     }
+}
+
+/// Whether this test can be done, which takes root, and `why`. Continuous integration is root; who is not is told, past
+/// the test program's keeping of what tests say, that something was left out.
+///
+/// # Panics
+/// In continuous integration that is not root.
+pub fn needs_root(why: &str) -> bool {
+    let root = pcscd::is_root();
+    assert!(root || env::var_os("CI").is_none(), "run this as root: {why}");
+    if !root {
+        let test = thread::current().name().unwrap_or("a test").to_owned();
+        writeln!(io::stderr(), "LEFT OUT, since it takes root: {test}: {why}").expect("stderr can be written to");
+    }
+    root
 }
 
 /// Waits until `condition` holds; asks 50 times a second.

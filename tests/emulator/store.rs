@@ -5,7 +5,7 @@ use jpki_pkcs11::emulator::image::Kind;
 use jpki_pkcs11::emulator::store::{ImageError, Store, Update};
 use jpki_pkcs11::emulator::{Device, PracticeCard};
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -103,6 +103,8 @@ fn a_card_that_root_changes_stays_its_owners() {
     if fs::metadata("/proc/self").unwrap().uid() != 0 {
         // Nobody but root can write another's file; continuous integration is root.
         assert!(std::env::var_os("CI").is_none(), "run this as root");
+        // Past the test program's keeping of what tests say.
+        writeln!(std::io::stderr(), "LEFT OUT, since it takes root: a card that root changes").unwrap();
         return;
     }
     let (directory, path) = new_card();

@@ -165,7 +165,7 @@ impl Journal {
                         _ if dry_run => Ok(()),
                         Undo::Leave => Ok(()),
                         Undo::Restore(text) | Undo::TakeOut(text) => write(file, now.as_deref(), &text, 0o600),
-                        Undo::Remove => fs::remove_file(file),
+                        Undo::Remove => remove(file, now.as_deref()),
                     };
                     done.map_err(|error| unwritten(file, &error))?;
                     said.push(sentence);
@@ -173,7 +173,9 @@ impl Journal {
                 Record::Made { file, sha256 } => {
                     if digest(file).is_ok_and(|now| now == *sha256) {
                         if !dry_run {
-                            fs::remove_file(file).map_err(|error| unwritten(file, &error))?;
+                            file_is_ours(file)
+                                .and_then(|()| fs::remove_file(file))
+                                .map_err(|error| unwritten(file, &error))?;
                         }
                         said.push(format!("{would}remove {}", shown(file)));
                     } else if file.exists() {
@@ -181,7 +183,7 @@ impl Journal {
                     }
                 }
                 // One that is in use by now stays.
-                Record::Directory { path } if !dry_run => drop(fs::remove_dir(path)),
+                Record::Directory { path } if !dry_run && place_is_ours(path).is_ok() => drop(fs::remove_dir(path)),
                 Record::Directory { .. } => {}
             }
             if !dry_run {
@@ -240,13 +242,23 @@ fn refused(name: &str, part: &Part) -> Failure {
 fn write(file: &Path, now: Option<&str>, text: &str, mode: u32) -> io::Result<()> {
     file_is_ours(file)?;
     let file = file.canonicalize().unwrap_or_else(|_| file.to_owned());
-    replace(&file, text, mode, || {
-        let unchanged = match fs::read(&file) {
-            Ok(bytes) => now.map(str::as_bytes) == Some(&bytes),
-            Err(error) => error.kind() == ErrorKind::NotFound && now.is_none(),
-        };
-        if unchanged { Ok(()) } else { Err(io::Error::other("another program has just written it; try again")) }
-    })
+    replace(&file, text, mode, || is_unchanged(&file, now))
+}
+
+/// Removes the file that holds `now`.
+fn remove(file: &Path, now: Option<&str>) -> io::Result<()> {
+    file_is_ours(file)?;
+    is_unchanged(file, now)?;
+    fs::remove_file(file)
+}
+
+/// Nothing is done to what another program has written since it was read.
+fn is_unchanged(file: &Path, now: Option<&str>) -> io::Result<()> {
+    let unchanged = match fs::read(file) {
+        Ok(bytes) => now.map(str::as_bytes) == Some(&bytes),
+        Err(error) => error.kind() == ErrorKind::NotFound && now.is_none(),
+    };
+    if unchanged { Ok(()) } else { Err(io::Error::other("another program has just written it; try again")) }
 }
 
 /// Writes beside the file and renames, so that nobody ever reads half of it, unless `check` says no at the last moment.
@@ -338,6 +350,26 @@ mod tests {
         Journal::open(&state, "test", false).unwrap().undo(false, &mut said).unwrap();
         assert_eq!(said.len(), 8, "{said:?}");
         assert!((0..8).all(|number| !place.path().join(number.to_string()).exists()));
+    }
+
+    #[test]
+    fn what_another_program_has_written_meanwhile_stays() {
+        let place = tempfile::tempdir().unwrap();
+        let file = place.path().join("file");
+        let refused = |done: io::Result<()>| {
+            assert!(done.unwrap_err().to_string().contains("another program has just written it"));
+            assert_eq!(fs::read_to_string(&file).unwrap(), "theirs");
+            assert_eq!(fs::read_dir(place.path()).unwrap().count(), 1, "nothing is left beside it");
+        };
+        fs::write(&file, "theirs").unwrap();
+        for now in [Some("what was read"), None] {
+            refused(write(&file, now, "ours", 0o600));
+            refused(remove(&file, now));
+        }
+        write(&file, Some("theirs"), "ours", 0o600).unwrap();
+        remove(&file, Some("ours")).unwrap();
+        let gone = write(&file, Some("ours"), "ours", 0o600).unwrap_err();
+        assert!(gone.to_string().contains("another program has just written it") && !file.exists(), "{gone}");
     }
 
     #[test]
