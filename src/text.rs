@@ -35,6 +35,14 @@ mod tests {
     }
 
     #[test]
+    fn no_control_character_is_shown() {
+        // C0, DEL and C1: NEL (85) ends a line, CSI (9B) begins a sequence.
+        for control in (0x00..=0x1F).chain(0x7F..=0x9F).map(char::from) {
+            assert_eq!(sanitise(&format!("a{control}b")), "a\u{FFFD}b", "{control:?}");
+        }
+    }
+
+    #[test]
     fn escapes_line_breaks_and_bidi_controls_are_replaced() {
         assert_eq!(sanitise("a\x1b[2Jb\nc\rd\u{9b}e\0"), "a\u{FFFD}[2Jb\u{FFFD}c\u{FFFD}d\u{FFFD}e\u{FFFD}");
         assert_eq!(sanitise("x\u{202E}y\u{2066}z\u{2028}"), "x\u{FFFD}y\u{FFFD}z\u{FFFD}");

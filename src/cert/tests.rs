@@ -4,6 +4,7 @@ use super::jpki::{Personal, Purpose};
 use super::view::{View, japan_day, personal_rows};
 use super::*;
 use crate::words::Language;
+use der::Encode;
 
 const CA: &[u8] = include_bytes!("fixtures/ca.der");
 const SIGNATURE: &[u8] = include_bytes!("fixtures/signature.der");
@@ -93,6 +94,60 @@ fn the_holders_attributes_are_read_and_none_is_dropped() {
         ]
     );
     assert_eq!(Personal::of(&Certificate::parse(AUTHENTICATION).unwrap()), None);
+}
+
+/// The signature certificate with its extensions as `change` leaves them; its own signature is nobody's concern here.
+fn with_extensions(change: impl FnOnce(&mut Vec<x509_cert::ext::Extension>)) -> Certificate {
+    let mut certificate = x509_cert::Certificate::from_der(SIGNATURE).unwrap();
+    change(certificate.tbs_certificate.extensions.as_mut().unwrap());
+    Certificate::parse(&certificate.to_der().unwrap()).unwrap()
+}
+
+#[test]
+fn an_extension_that_is_there_twice_counts_for_nothing() {
+    let untouched = with_extensions(|_| {});
+    assert_eq!(jpki::purpose(&untouched), Some(Purpose::Signature));
+    assert!(Personal::of(&untouched).is_some());
+    for (id, purpose, personal) in [("2.5.29.32", None, true), ("2.5.29.17", Some(Purpose::Signature), false)] {
+        let id = ObjectIdentifier::new_unwrap(id);
+        let doubled = with_extensions(|extensions| {
+            let again = extensions.iter().find(|extension| extension.extn_id == id).unwrap().clone();
+            extensions.push(again);
+        });
+        assert_eq!(doubled.extension(id), None);
+        assert_eq!(jpki::purpose(&doubled), purpose);
+        assert_eq!(Personal::of(&doubled).is_some(), personal, "of two statements about a person none is believed");
+    }
+}
+
+#[test]
+fn of_a_name_that_is_there_twice_the_second_is_shown_as_it_is_and_takes_no_place() {
+    use x509_cert::ext::pkix::SubjectAltName;
+    use x509_cert::ext::pkix::name::GeneralName;
+    let san = ObjectIdentifier::new_unwrap("2.5.29.17");
+    let doubled = with_extensions(|extensions| {
+        let extension = extensions.iter_mut().find(|extension| extension.extn_id == san).unwrap();
+        let mut names = SubjectAltName::from_der(extension.extn_value.as_bytes()).unwrap();
+        let all = names.0.clone();
+        for name in all {
+            let GeneralName::OtherName(mut other) = name else { continue };
+            // A text of another length, so that a date or a sex would be one too.
+            other.value = der::asn1::Any::new(der::Tag::Utf8String, b"2".as_slice()).unwrap();
+            names.0.push(GeneralName::OtherName(other));
+        }
+        extension.extn_value = der::asn1::OctetString::new(names.to_der().unwrap()).unwrap();
+    });
+    let (once, twice) =
+        (Personal::of(&Certificate::parse(SIGNATURE).unwrap()).unwrap(), Personal::of(&doubled).unwrap());
+    let named = |personal: &Personal| {
+        let Personal { name, sex, address, name_substitutes, address_substitutes, birth, .. } = personal.clone();
+        let words = (sex.map(|sex| sex.text(Language::En)), birth.map(|birth| birth.text(Language::En)));
+        (name, words, address, name_substitutes, address_substitutes)
+    };
+    assert_eq!(named(&twice), named(&once), "the first of each holds");
+    let others = |personal: &Personal| personal.others.len();
+    assert_eq!(others(&twice), 2 * others(&once) + 6, "and no second one is dropped");
+    assert!(personal_rows(&twice, Language::En).contains(&("1.2.392.200149.8.5.5.1".into(), "2".into())));
 }
 
 #[test]

@@ -192,3 +192,21 @@ fn describe(reader: &str, card: &Card) -> String {
     let serial = output::masked(&card.info().serial());
     sanitise(&format!("{}, serial {serial}, in {reader}", kind(card.kind()))).into_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_readers_whole_name_is_that_reader_though_it_is_part_of_anothers() {
+        let names = ["ACS ACR39U 00", "ACS ACR39U 00 01", "Gemalto 00 00"];
+        let states = names.map(|name| ReaderState { name: name.into(), present: true, mute: false, event_count: 0 });
+        for name in names {
+            assert_eq!(full_name(&states, name).unwrap(), name);
+        }
+        assert_eq!(full_name(&states, "gemalto").unwrap(), "Gemalto 00 00", "a part, whatever its case");
+        assert_eq!(full_name(&states, "ACS").unwrap_err().exit(), Exit::Usage);
+        assert_eq!(full_name(&states, "acs acr39u 00").unwrap_err().exit(), Exit::Usage, "not as it is written");
+        assert_eq!(full_name(&states, "Sony").unwrap_err().exit(), Exit::NoCard);
+    }
+}

@@ -185,6 +185,24 @@ mod tests {
     }
 
     #[test]
+    fn what_is_the_same_on_the_published_card_is_left_out_where_it_is_not() {
+        let mut file = vec![b' '; 160];
+        file[..15].copy_from_slice(b"JPKIAPICCTOKEN2");
+        file[32..64].copy_from_slice(b"00000000000000000000000000000001");
+        file[144..160].copy_from_slice(b"9999999999999999");
+        let shown = |file: &[u8]| token_info(file).iter().map(Option::is_some).collect::<Vec<_>>();
+        let hidden = |file: &[u8]| shown(file).iter().filter(|shown| !**shown).count();
+        assert_eq!(hidden(&file), 16, "the serial number alone");
+        // The manufacturer, and the time.
+        for (field, at) in [(32..64, 63), (32..64, 32), (144..160, 144), (144..160, 159)] {
+            let mut other = file.clone();
+            other[at] = b'7';
+            assert!(field.clone().all(|index| !shown(&other)[index]), "{at}: all of a field is one number");
+            assert_eq!(hidden(&other), 16 + field.len(), "{at}");
+        }
+    }
+
+    #[test]
     fn of_token_information_with_an_unknown_label_only_that_is_shown() {
         let mut file = vec![b'7'; 160];
         file[..32].copy_from_slice(b"JPKIAPICCTOKEN3                 ");
