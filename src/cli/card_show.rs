@@ -1,5 +1,6 @@
 //! `jpki card show`: what a practice card's file holds. It is nobody's, so that nothing but keys and secrets is masked.
 
+use super::machine::now;
 use super::{Exit, Failure, Result, cards, output};
 use crate::card::Key;
 use crate::cert::Certificate;
@@ -11,7 +12,6 @@ use crate::words::{self, Language, Words};
 use der::Document;
 use serde::Serialize;
 use std::path::PathBuf;
-use std::time::SystemTime;
 
 /// What `jpki card show` is asked.
 #[derive(clap::Args)]
@@ -70,8 +70,8 @@ impl Report {
                 made,
                 secret: secret.as_ref().map(|secret| SecretReport { tries_left: secret.tries, tries: secret.limit }),
                 personal: certificate.as_ref().and_then(Personal::of),
-                certificate: certificate.map(|certificate| View::of(&certificate, SystemTime::now(), true)),
-                authority: parse(authority).map(|authority| View::of(&authority, SystemTime::now(), true)),
+                certificate: certificate.map(|certificate| View::of(&certificate, now(), true)),
+                authority: parse(authority).map(|authority| View::of(&authority, now(), true)),
             }
         };
         let authentication = image.kind.has_auth().then(|| {

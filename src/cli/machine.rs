@@ -5,6 +5,7 @@ use std::env;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 /// Where things are.
 #[derive(Debug, Clone)]
@@ -22,7 +23,8 @@ pub struct Machine {
 impl Machine {
     /// This one, as the process's variables have it.
     pub fn of_process() -> Machine {
-        Machine::of(Path::new("/"), |name| env::var_os(name))
+        let root = said_by_a_test("JPKI_TEST_ROOT").unwrap_or_else(|| "/".into());
+        Machine::of(Path::new(&root), |name| env::var_os(name))
     }
 
     /// The machine whose files are below `root`, for a process with these variables.
@@ -98,6 +100,17 @@ impl Machine {
     pub fn service_socket(&self) -> PathBuf {
         self.service_socket.clone().unwrap_or_else(|| self.system("/run/pcscd/pcscd.comm"))
     }
+}
+
+/// Now. A test says when that is, in seconds since 1970.
+pub fn now() -> SystemTime {
+    let said = said_by_a_test("JPKI_TEST_NOW").and_then(|now| now.to_str()?.parse().ok());
+    said.map_or_else(SystemTime::now, |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
+}
+
+/// What a test says in this variable, which counts in builds with debug assertions only.
+fn said_by_a_test(variable: &str) -> Option<OsString> {
+    if cfg!(debug_assertions) { env::var_os(variable) } else { None }
 }
 
 /// What is in a directory, by name; nothing where it cannot be read.

@@ -1,6 +1,7 @@
 //! `jpki status`: readers, cards, tries left and certificates. One report, for people or as JSON.
 
 use super::cards::{self, Content, Reader};
+use super::machine::now;
 use super::secrets::{self, Login, Secret};
 use super::terminal::Terminal;
 use super::{Failure, Result, output};
@@ -12,7 +13,6 @@ use crate::config::Config;
 use crate::words::{self, Language, Words};
 use serde::Serialize;
 use std::mem;
-use std::time::SystemTime;
 
 /// What `jpki status` is asked.
 #[derive(clap::Args)]
@@ -198,7 +198,7 @@ fn certificate_report(
     let report = match card.certificate(file) {
         Ok(Some(der)) => match Certificate::parse(&der) {
             Ok(certificate) => {
-                let view = View::of(&certificate, SystemTime::now(), unmask);
+                let view = View::of(&certificate, now(), unmask);
                 return Ok((CertificateReport::Shown(Box::new(view)), Some(certificate)));
             }
             Err(error) => CertificateReport::Unreadable { reason: error.to_string() },

@@ -194,6 +194,10 @@ pub struct Modules {
 }
 
 impl Modules {
+    /// What the four files are called.
+    pub const NAMES: [&str; 4] =
+        ["libjpki_pkcs11.so", "libjpki_pkcs11-auth.so", "libjpki_pkcs11-sign.so", "libjpki_pkcs11-ssh.so"];
+
     pub fn in_dir(scratch: &Scratch) -> Modules {
         let built = built();
         let copy = |name: &str| {
@@ -201,11 +205,7 @@ impl Modules {
             install(&built, &path);
             path
         };
-        Modules {
-            both: copy("libjpki_pkcs11.so"),
-            auth: copy("libjpki_pkcs11-auth.so"),
-            sign: copy("libjpki_pkcs11-sign.so"),
-            ssh: copy("libjpki_pkcs11-ssh.so"),
-        }
+        let [both, auth, sign, ssh] = Modules::NAMES.map(copy);
+        Modules { both, auth, sign, ssh }
     }
 }

@@ -7,7 +7,7 @@ use crate::card::{self, Card, File, Key, Tries};
 use crate::cert::view::{japan_day, renewable_from};
 use crate::cert::{Certificate, Period};
 use crate::cli::cards::{self, Content, Reader};
-use crate::cli::machine::Machine;
+use crate::cli::machine::{Machine, now};
 use crate::cli::{Exit, output, secrets};
 use crate::config::Config;
 use crate::transport::{self, ReaderState, Readers};
@@ -132,7 +132,7 @@ fn certificate(card: &mut Card, key: Key, language: Language) -> Finding {
     let note = |code, what: &str| Finding::note(code, format!("{name}: {what}"));
     match card.certificate(File::Holder(key)) {
         Ok(Some(der)) => match Certificate::parse(&der) {
-            Ok(certificate) => period(name, &certificate, SystemTime::now(), language),
+            Ok(certificate) => period(name, &certificate, now(), language),
             Err(error) => Finding::problem(Code::CertificateDamaged, format!("{name}: {error}"))
                 .next("Have it looked at by the municipal office."),
         },
