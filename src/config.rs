@@ -1,14 +1,17 @@
 //! The one configuration of the module and the program: TOML files of the system and of the user, and a few environment
-//! variables. Loading never fails. A file that cannot be trusted is left out; one that cannot be understood takes rights
-//! away and never gives any.
+//! variables. Loading never fails. Whoever wrote a file meant to touch this card and not that one: where a file that
+//! somebody meant cannot be used, there are no readers at all ([`Config::unusable`]).
 
 mod environment;
 mod file;
+mod source;
+mod unknown;
 
 pub use environment::{Environment, Lookup};
 
-use file::{File, Refused};
+use file::File;
 use serde::Deserialize;
+use source::{Refused, Source};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -44,11 +47,9 @@ pub struct Config {
     pub state_dir: Option<PathBuf>,
     /// Where the processes of one user meet; `None` without a safe `XDG_RUNTIME_DIR`.
     pub runtime_dir: Option<PathBuf>,
-    /// What is wrong with the first file that could not be understood, as a sentence that says what to do.
-    pub malformed: Option<String>,
-    /// Whether `JPKI_PKCS11_CONF` names a file that is not used: absent, not to be trusted, or malformed. Whoever set it
-    /// meant something else than what is left.
-    pub named_file_unused: bool,
+    /// Why this configuration cannot be used, and what to do, as a sentence: a file that somebody meant is malformed, may
+    /// have been written by others, or is not there although it was named. Then no reader is used ([`crate::readers`]).
+    pub unusable: Option<String>,
     /// What else the log should say about the files, one sentence each.
     pub notes: Vec<String>,
 }
@@ -94,8 +95,7 @@ impl Default for Config {
             log_level: log::LevelFilter::Info,
             state_dir: None,
             runtime_dir: None,
-            malformed: None,
-            named_file_unused: false,
+            unusable: None,
             notes: Vec::new(),
         }
     }
@@ -103,24 +103,18 @@ impl Default for Config {
 
 impl Config {
     /// The configuration of a process in `environment`: the system's file, the user's and the one `JPKI_PKCS11_CONF`
-    /// names, each overriding the keys it has. Never fails; [`Config::malformed`] and [`Config::notes`] say what was left
+    /// names, each overriding the keys it has. Never fails; [`Config::unusable`] and [`Config::notes`] say what was left
     /// out.
     pub fn load(environment: &Environment) -> Config {
         let mut config =
             Config { state_dir: environment.state_dir(), runtime_dir: environment.runtime_dir(), ..Config::default() };
-        for path in environment.files() {
-            config.read(&path, environment.user);
-        }
-        if environment.names_a_file() {
-            let used = environment.named_file().is_some_and(|path| config.read(&path, environment.user));
-            config.named_file_unused = !used;
+        for source in environment.sources() {
+            config.read(&source, environment.user);
         }
         if let Some(log) = environment.log() {
             config.log = Some(log);
         }
-        if config.malformed.is_some() {
-            config.restrict();
-        }
+        config.refuse_practice_unless(cfg!(feature = "practice"));
         config
     }
 
@@ -130,18 +124,26 @@ impl Config {
         self.ignore_readers.iter().any(|part| reader.contains(&part.to_lowercase()))
     }
 
-    /// Reads the file `path`, if it is there and may be used; whether it was.
-    fn read(&mut self, path: &Path, user: u32) -> bool {
-        match File::read(path, user) {
-            Ok(None) => return false,
-            Ok(Some(file)) => {
-                self.apply(file, path.parent().unwrap_or(Path::new("/")));
-                return true;
-            }
-            Err(Refused::Malformed(sentence)) if self.malformed.is_none() => self.malformed = Some(sentence),
-            Err(Refused::Untrusted(sentence) | Refused::Malformed(sentence)) => self.notes.push(sentence),
+    /// Reads the file of `source`, if it is there and may be used.
+    fn read(&mut self, source: &Source, user: u32) {
+        let file = source
+            .read(user)
+            .and_then(|bytes| bytes.map(|bytes| File::parse(&bytes)).transpose().map_err(|why| source.unusable(why)));
+        match file {
+            Ok(None) => {}
+            Ok(Some(file)) => self.apply(file, source.path.parent().unwrap_or(Path::new("/"))),
+            Err(Refused::Unusable(sentence)) if self.unusable.is_none() => self.unusable = Some(sentence),
+            Err(Refused::Unusable(sentence) | Refused::PassedOver(sentence)) => self.notes.push(sentence),
         }
-        false
+    }
+
+    /// Without a practice reader, the cards that were to lie in it must not be looked for in real ones.
+    fn refuse_practice_unless(&mut self, there_is_a_reader: bool) {
+        if !there_is_a_reader && !self.practice.is_empty() && self.unusable.is_none() {
+            let why = "the key `practice` is set, and this module was built without the practice reader; take it out, or use \
+                       a module that was built with it";
+            self.unusable = Some(why.into());
+        }
     }
 
     /// Takes over the keys that `file`, which lies in `directory`, has.
@@ -171,14 +173,6 @@ impl Config {
         set(&mut self.log_level, log_level.map(|level| level.0));
         set(&mut self.max_login, auth.max_login.map(|seconds| Some(seconds.0)));
         set(&mut self.always_authenticate, sign.always_authenticate);
-    }
-
-    /// What a malformed file meant to forbid is unknown, so that everything is forbidden which it could have forbidden.
-    fn restrict(&mut self) {
-        self.tokens = Tokens::Auth;
-        self.hold_pin = false;
-        self.always_authenticate = true;
-        self.practice.clear();
     }
 }
 

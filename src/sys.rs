@@ -1,10 +1,11 @@
 //! The system calls that need `unsafe`: who runs this process and which one it is, where this library was loaded from, memory
 //! that holds a secret, what is to happen at a fork and at a thread's cancellation, a pointer that a forked child may replace
-//! without touching a lock, and a PKCS#11 module that is opened from outside. Linux has all of it; elsewhere what is missing is left out, and each item says what
-//! that costs.
+//! without touching a lock, rights that a file's mode does not tell, and a PKCS#11 module that is opened from outside. Linux
+//! has all of it; elsewhere what is missing is left out, and each item says what that costs.
 
 #![allow(unsafe_code)]
 
+mod acl;
 mod cancel;
 #[cfg(all(unix, feature = "cli"))]
 pub mod module;
@@ -14,6 +15,7 @@ mod process;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
+pub use acl::has_acl;
 pub use cancel::{Uncancelled, die_if_cancelled};
 pub use locked::LockedBytes;
 pub use private::{is_private, make_private};

@@ -37,6 +37,7 @@ macro_rules! sessions {
 
 sessions! {
     card_new
+    configuration
     doctor
     help
     juki

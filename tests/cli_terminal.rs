@@ -288,9 +288,9 @@ fn the_log_tells_neither_secrets_nor_the_holder() {
 #[test]
 fn a_named_configuration_that_is_not_used_stops_the_program() {
     let place = place();
-    fs::set_permissions(place.path().join("config.toml"), Permissions::from_mode(0o664)).unwrap();
+    fs::set_permissions(place.path().join("config.toml"), Permissions::from_mode(0o666)).unwrap();
     let output = jpki(place.path()).arg("status").output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!((output.status.code(), output.stdout), (Some(2), Vec::new()), "{said}");
-    assert!(said.contains("run chmod go-w on it") && said.contains("JPKI_PKCS11_CONF"), "{said}");
+    assert!(said.contains("run chmod go-w on it") && said.contains("JPKI_PKCS11_CONF="), "{said}");
 }

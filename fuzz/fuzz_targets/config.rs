@@ -1,9 +1,9 @@
 //! The configuration file, given by `JPKI_PKCS11_CONF` as any user may: loading never fails, and a file that is not
-//! understood takes rights away.
+//! understood leaves no readers.
 
 #![no_main]
 
-use jpki_pkcs11::config::{Config, Environment, Tokens};
+use jpki_pkcs11::config::{Config, Environment};
 use libfuzzer_sys::fuzz_target;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::PathBuf;
@@ -29,10 +29,10 @@ fuzz_target!(|bytes: &[u8]| {
     let config = Config::load(&environment);
     std::fs::remove_file(&*FILE).expect("the file");
     assert!(config.notes.is_empty(), "{:?}", config.notes);
-    if let Some(sentence) = &config.malformed {
+    if let Some(sentence) = &config.unusable {
         assert!(!sentence.contains(char::is_control), "{sentence:?}");
-        assert!(config.tokens == Tokens::Auth && !config.hold_pin && config.always_authenticate);
-        assert!(config.practice.is_empty() && config.log.is_none());
+        assert!(config.practice.is_empty() && config.log.is_none(), "nothing is taken from it");
+        assert_eq!(jpki_pkcs11::readers::open(&config).look(), Ok(Vec::new()));
     }
     assert!(!config.lock_timeout.is_zero() && config.lock_timeout.as_secs() <= 120);
     assert!(config.max_login.is_none_or(|time| !time.is_zero()));

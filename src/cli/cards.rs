@@ -40,7 +40,8 @@ pub enum Content {
 /// Looks into every reader, or into the one that `named` names: its whole name, or a part that no other has.
 ///
 /// # Errors
-/// [`Exit::NoCard`] where there is no such reader, or none at all; [`Exit::Usage`] where several have that part.
+/// [`Exit::NoCard`] where there is no such reader, or none at all; [`Exit::Usage`] where several have that part, or the
+/// configuration cannot be used.
 pub fn look(config: &Config, named: Option<&str>) -> Result<Vec<Reader>> {
     let readers = readers::open(config);
     let mut states = states(config, &*readers)?;
@@ -54,8 +55,11 @@ pub fn look(config: &Config, named: Option<&str>) -> Result<Vec<Reader>> {
 /// All of `readers`, of which there is one at least.
 ///
 /// # Errors
-/// [`Exit::NoCard`] where there is none, or no PC/SC service to ask.
+/// [`Exit::NoCard`] where there is none, or no PC/SC service to ask; [`Exit::Usage`] where the configuration leaves none.
 pub fn states(config: &Config, readers: &dyn Readers) -> Result<Vec<ReaderState>> {
+    if let Some(why) = &config.unusable {
+        return Err(super::unusable(why));
+    }
     let states = readers.look()?;
     if !states.is_empty() {
         return Ok(states);

@@ -14,7 +14,7 @@ pub enum Exit {
     Done = 0,
     /// It failed.
     Failed = 1,
-    /// The command line, or what stands in for it, is wrong.
+    /// The command line, or the configuration, is wrong.
     Usage = 2,
     /// There is no reader, no card, or none that this program serves.
     NoCard = 3,
@@ -33,7 +33,7 @@ pub const EXIT_CODES: &str = "\
 Exit codes:
   0    done
   1    failed
-  2    wrong usage, or a choice that only you can make
+  2    wrong usage, a configuration that cannot be used, or a choice that only you can make
   3    no reader, no card, or not a card with certificates of JPKI
   4    the card refused the secret; a try was used
   5    the secret is locked

@@ -85,10 +85,10 @@ enum Card {
 pub fn run(arguments: &Arguments) -> Result<()> {
     let language = language(arguments.lang);
     match &arguments.command {
-        Command::Status(arguments) => status::run(arguments, &configuration()?, language),
-        Command::Doctor(arguments) => doctor::run(arguments, &configuration()?, language),
-        Command::Setup(arguments) => setup::run(arguments, &configuration()?, language),
-        Command::Pin(Pin::Change(arguments)) => pin_change::run(arguments, &configuration()?, language),
+        Command::Status(arguments) => status::run(arguments, &configuration_told(), language),
+        Command::Doctor(arguments) => doctor::run(arguments, &configuration(), language),
+        Command::Setup(arguments) => setup::run(arguments, &configuration_told(), language),
+        Command::Pin(Pin::Change(arguments)) => pin_change::run(arguments, &configuration_told(), language),
         Command::Card(Card::New(arguments)) => card_new::run(arguments),
         Command::Card(Card::Insert(arguments)) => card_insert::run(arguments),
         Command::Card(Card::Show(arguments)) => card_show::run(arguments, language),
@@ -109,12 +109,8 @@ fn language(asked: Option<Tongue>) -> Language {
     }
 }
 
-/// The configuration of this process, its log begun; says on stderr what is wrong with it.
-///
-/// # Errors
-/// [`Exit::Usage`] where `JPKI_PKCS11_CONF` names a file that is not used: it may have named a practice card, and a real
-/// one must not take its place.
-fn configuration() -> Result<Config> {
+/// The configuration of this process, its log begun.
+fn configuration() -> Config {
     let environment = Environment::of_process();
     let config = Config::load(&environment);
     if let Some(path) = &config.log
@@ -122,15 +118,26 @@ fn configuration() -> Result<Config> {
     {
         output::warn(&error.to_string());
     }
-    for note in config.malformed.iter().chain(&config.notes) {
+    for note in &config.notes {
         log::warn!("{note}");
-        output::warn(note);
     }
-    if config.named_file_unused {
-        return Err(Failure::new(Exit::Usage, "the configuration that JPKI_PKCS11_CONF names is not used")
-            .next("Give the whole path of a file of your own that nobody else may write to, or unset the variable."));
+    if let Some(unusable) = &config.unusable {
+        log::error!("no reader is used: {unusable}");
     }
-    Ok(config)
+    config
+}
+
+/// The configuration, and on stderr which files are not used. That there are no readers for want of a file is for whoever
+/// needs one to say ([`unusable`]).
+fn configuration_told() -> Config {
+    let config = configuration();
+    config.notes.iter().for_each(|note| output::warn(note));
+    config
+}
+
+/// The failure of a command that needs a reader, where the configuration leaves none.
+fn unusable(why: &str) -> Failure {
+    Failure::new(Exit::Usage, "no reader is used, because the configuration has to be mended").next(why)
 }
 
 /// The path as people may see it.

@@ -1,5 +1,6 @@
 //! What a process brings along: its variables, its user, and whether it may trust either.
 
+use super::source::{Place, Source};
 use crate::sys;
 use std::ffi::OsString;
 use std::fs::Metadata;
@@ -53,20 +54,16 @@ impl Environment<'_> {
         }
     }
 
-    /// The configuration files of the system and of the user, which overrides it. Neither need exist.
-    pub(super) fn files(&self) -> Vec<PathBuf> {
+    /// The configuration files, each of which overrides those before it.
+    pub(super) fn sources(&self) -> Vec<Source> {
+        let source = |place| move |path| Source { place, path };
         let user = self.base("XDG_CONFIG_HOME", ".config").map(|base| base.join(DIRECTORY).join("config.toml"));
-        std::iter::once(self.system_file.clone()).chain(user).collect()
-    }
-
-    /// Whether [`NAMED_FILE`] is set and counts.
-    pub(super) fn names_a_file(&self) -> bool {
-        !self.secure && (self.variable)(NAMED_FILE).is_some_and(|value| !value.is_empty())
-    }
-
-    /// The file that [`NAMED_FILE`] names, which overrides the others.
-    pub(super) fn named_file(&self) -> Option<PathBuf> {
-        self.path(NAMED_FILE)
+        // Whatever it says, it is meant: a relative path must not be taken for none.
+        let named = (self.variable)(NAMED_FILE).filter(|value| !self.secure && !value.is_empty());
+        std::iter::once(Source { place: Place::System, path: self.system_file.clone() })
+            .chain(user.map(source(Place::User)))
+            .chain(named.map(PathBuf::from).map(source(Place::Named)))
+            .collect()
     }
 
     /// The log file that `JPKI_PKCS11_LOG` names.

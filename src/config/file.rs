@@ -1,19 +1,15 @@
-//! One configuration file: whose it is, how it is written, and which values are in range.
+//! What a configuration file says: how it is written, and which values are in range.
 
-use super::{Pss, Tokens};
+use super::source::LONGEST;
+use super::{Pss, Tokens, unknown};
 use crate::text::sanitise;
 use serde::de::{Error as _, Unexpected};
 use serde::{Deserialize, Deserializer};
-use std::fs::OpenOptions;
-use std::io::{ErrorKind, Read};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::Duration;
+use toml::de::DeTable;
 
-/// No configuration is longer than this, in bytes.
-const LONGEST: u64 = 64 * 1024;
-
-/// The keys a file may have; each is optional.
+/// The keys a file may have; each is optional. `unknown.rs` has their names once more, for whoever misspells one.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct File {
@@ -46,59 +42,23 @@ pub(super) struct Sign {
     pub(super) always_authenticate: Option<bool>,
 }
 
-/// Why a file that is there is not used.
-#[derive(Debug)]
-pub(super) enum Refused {
-    /// It may have been written by somebody else, or cannot be read. It is as if it were not there.
-    Untrusted(String),
-    /// It does not say what it means.
-    Malformed(String),
-}
-
 impl File {
-    /// Reads `path` for the effective user `user`; `None` where there is no such file.
-    pub(super) fn read(path: &Path, user: u32) -> Result<Option<File>, Refused> {
-        let name = path.display().to_string();
-        let name = sanitise(&name);
-        let untrusted = |why: &dyn std::fmt::Display| Refused::Untrusted(format!("{name} is ignored: {why}"));
-        // Not to be held up by a pipe that lies in the place of the file.
-        let opened = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path);
-        let opened = match opened {
-            Ok(opened) => opened,
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(None),
-            Err(error) => return Err(untrusted(&error)),
-        };
-        // Of the file that was opened, not of the path, which may name another one by now.
-        let metadata = opened.metadata().map_err(|error| untrusted(&error))?;
-        if !metadata.is_file() {
-            return Err(untrusted(&"it is not a regular file"));
-        }
-        if metadata.uid() != 0 && metadata.uid() != user {
-            return Err(untrusted(&"it belongs to another user"));
-        }
-        if metadata.mode() & 0o022 != 0 {
-            return Err(untrusted(&"others may write to it; run chmod go-w on it"));
-        }
-        let mut bytes = Vec::new();
-        opened.take(LONGEST + 1).read_to_end(&mut bytes).map_err(|error| untrusted(&error))?;
-        File::parse(&bytes).map(Some).map_err(|why| {
-            Refused::Malformed(format!(
-                "{name}, {why}: the file is ignored, and only the authentication token is offered; mend the file"
-            ))
-        })
-    }
-
     /// The file from its bytes; the error is where and what, in one line.
-    fn parse(bytes: &[u8]) -> Result<File, String> {
+    pub(super) fn parse(bytes: &[u8]) -> Result<File, String> {
         if bytes.len() as u64 > LONGEST {
             return Err(format!("longer than {LONGEST} bytes"));
         }
         let text = std::str::from_utf8(bytes)
             .map_err(|error| format!("line {}: not UTF-8", line_of(bytes, error.valid_up_to())))?;
-        toml::from_str(text).map_err(|error| {
+        let error = |error: toml::de::Error| {
             let line = line_of(bytes, error.span().map_or(0, |span| span.start));
             format!("line {line}: {}", sanitise(error.message()))
-        })
+        };
+        let table = DeTable::parse(text).map_err(error)?;
+        if let Some((at, sentence)) = unknown::first(table.get_ref()) {
+            return Err(format!("line {}: {sentence}", line_of(bytes, at)));
+        }
+        File::deserialize(toml::Deserializer::from(table)).map_err(error)
     }
 }
 

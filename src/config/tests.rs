@@ -70,11 +70,6 @@ impl Machine {
     }
 }
 
-/// Whether `config` is what a malformed file leaves.
-fn is_strict(config: &Config) -> bool {
-    config.tokens == Tokens::Auth && !config.hold_pin && config.always_authenticate && config.practice.is_empty()
-}
-
 #[test]
 fn without_files_the_defaults_hold() {
     let machine = Machine::new();
@@ -100,7 +95,7 @@ fn a_key_of_the_sample_file_is_set_by_removing_the_hash_before_it() {
         let mut set = lines.clone();
         set[at] = without;
         machine.named(&set.join("\n"));
-        assert_eq!(machine.load().malformed, None, "{without}");
+        assert_eq!(machine.load().unusable, None, "{without}");
         keys += 1;
     }
     assert_eq!(keys, 11);
@@ -124,7 +119,7 @@ fn the_sample_file_says_what_the_defaults_are() {
     assert!(live.contains("hold_pin"), "{live}");
     machine.named(&live);
     let config = machine.load();
-    assert_eq!(config.malformed, None, "{live}");
+    assert_eq!(config.unusable, None, "{live}");
     let defaults = Config::default();
     assert_eq!(
         (config.tokens, config.hold_pin, config.pss, config.extended_read, config.lock_timeout, config.log_level),
@@ -193,89 +188,6 @@ fn with_rights_the_caller_lacks_only_the_systems_file_counts() {
 }
 
 #[test]
-fn a_file_that_others_may_have_written_is_ignored_and_noted() {
-    let mut machine = Machine::new();
-    machine.named("tokens = 'sign'");
-    let path = machine.path("named.toml");
-    for mode in [0o664, 0o646] {
-        fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
-        let config = machine.load();
-        assert_eq!((config.tokens, config.malformed), (Tokens::Both, None), "{mode:o}");
-        assert!(config.notes[0].contains("others may write"), "{:?}", config.notes);
-    }
-    fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
-    assert_eq!(machine.load().tokens, Tokens::Sign);
-}
-
-#[test]
-fn a_file_of_another_user_is_ignored_and_noted() {
-    let mut machine = Machine::new();
-    machine.named("tokens = 'sign'");
-    let path = machine.path("named.toml");
-    if machine.user == 0 {
-        std::os::unix::fs::chown(&path, Some(4242), None).unwrap();
-    } else {
-        machine.user += 1;
-    }
-    let config = machine.load();
-    assert_eq!(config.tokens, Tokens::Both);
-    assert!(config.notes[0].contains("another user"), "{:?}", config.notes);
-}
-
-#[test]
-fn a_pipe_or_a_directory_in_the_place_of_a_file_is_ignored_and_noted() {
-    let mut machine = Machine::new();
-    let pipe = machine.path("pipe");
-    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-    for path in [pipe, machine.path("home")] {
-        machine.set("JPKI_PKCS11_CONF", path);
-        let config = machine.load();
-        assert_eq!(config.malformed, None);
-        assert!(config.notes[0].contains("not a regular file"), "{:?}", config.notes);
-    }
-}
-
-#[test]
-fn a_malformed_file_takes_rights_away_whatever_the_others_say() {
-    for (text, why) in [
-        ("tokens = ", "line 1"),
-        ("\n\ntoken = 'both'", "line 3: unknown field `token`"),
-        ("hold_pin = 'yes'", "line 1: invalid type"),
-        ("tokens = 'all'", "line 1: unknown variant `all`"),
-        ("lock_timeout = 0", "line 1: invalid value"),
-        ("lock_timeout = -1", "line 1: invalid value"),
-        ("lock_timeout = nan", "line 1: invalid value"),
-        ("lock_timeout = 121", "line 1: invalid value"),
-        ("auth.max_login = 0", "line 1: invalid value"),
-        ("auth.hold_pin = true", "line 1: unknown field `hold_pin`"),
-        ("ignore_readers = ['']", "line 1: an empty text"),
-        ("practice = ['']", "line 1: an empty text"),
-        ("log_level = 'loud'", "line 1: invalid value"),
-        ("pss = 'on'\npss = 'off'", "line 2: duplicate key"),
-    ] {
-        let mut machine = Machine::new();
-        machine.user(text);
-        machine.named("tokens = 'both'\nhold_pin = true\npractice = ['x.card']\nlock_timeout = 3");
-        let config = machine.load();
-        let sentence = config.malformed.clone().unwrap_or_else(|| panic!("{text} was taken"));
-        assert!(sentence.contains(why), "{text}: {sentence}");
-        assert!(sentence.contains("config.toml") && !sentence.contains('\n'), "{sentence}");
-        assert!(is_strict(&config), "{text}: {config:?}");
-        assert_eq!((config.lock_timeout, config.pss), (Duration::from_secs(3), Pss::Auto));
-    }
-}
-
-#[test]
-fn not_utf_8_and_too_long_are_malformed() {
-    let mut machine = Machine::new();
-    machine.named("");
-    fs::write(machine.path("named.toml"), b"\n# \xff").unwrap();
-    assert!(machine.load().malformed.is_some_and(|sentence| sentence.contains("line 2: not UTF-8")));
-    machine.named(&"#".repeat(70_000));
-    assert!(is_strict(&machine.load()));
-}
-
-#[test]
 fn the_runtime_directory_must_be_ours_alone() {
     let mut machine = Machine::new();
     assert_eq!(machine.load().runtime_dir, None);
@@ -304,22 +216,4 @@ fn state_is_kept_in_a_home_of_our_own_only() {
     assert_eq!(machine.load().state_dir, None);
 }
 
-#[test]
-fn a_named_file_that_is_not_used_is_told() {
-    let mut machine = Machine::new();
-    assert!(!machine.load().named_file_unused);
-    machine.named("tokens = 'auth'");
-    assert!(!machine.load().named_file_unused);
-    fs::set_permissions(machine.path("named.toml"), Permissions::from_mode(0o664)).unwrap();
-    assert!(machine.load().named_file_unused);
-    machine.named("token = 'auth'");
-    assert!(machine.load().named_file_unused);
-    for path in [machine.path("absent.toml"), "relative.toml".into()] {
-        machine.set("JPKI_PKCS11_CONF", path);
-        assert!(machine.load().named_file_unused);
-    }
-    machine.set("JPKI_PKCS11_CONF", "");
-    assert!(!machine.load().named_file_unused);
-    machine.set("JPKI_PKCS11_CONF", "relative.toml").secure = true;
-    assert!(!machine.load().named_file_unused);
-}
+mod unusable;

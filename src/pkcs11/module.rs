@@ -182,8 +182,11 @@ impl Module {
         let path = sys::own_path();
         let name = path.as_deref().and_then(|path| path.file_stem()).and_then(|stem| stem.to_str()).unwrap_or_default();
         let view = View::of_file(name, &config);
-        for note in config.notes.iter().chain(&config.malformed) {
+        for note in &config.notes {
             log::warn!("{note}");
+        }
+        if let Some(unusable) = &config.unusable {
+            log::error!("no reader is used: {unusable}");
         }
         log::info!("initialised: shows {:?}", view.tokens);
         let readers = readers::open(&config);
@@ -195,7 +198,7 @@ impl Module {
         let view = view.into();
         // 32 bytes of CK_INFO are all a program shows its user.
         let description =
-            if config.malformed.is_some() { "JPKI: bad configuration, see log" } else { "JPKI card module" };
+            if config.unusable.is_some() { "bad JPKI config: run jpki doctor" } else { "JPKI card module" };
         let module = Module {
             card_options: card::Options { extended_read: config.extended_read, state_dir: config.state_dir.clone() },
             config,
@@ -220,7 +223,7 @@ impl Module {
         module
     }
 
-    /// For `CK_INFO.libraryDescription`: that the configuration could not be understood, if so.
+    /// For `CK_INFO.libraryDescription`: that the configuration cannot be used, if so.
     pub fn description(&self) -> &str {
         &self.description
     }

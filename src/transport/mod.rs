@@ -1,8 +1,11 @@
 //! Bytes to a card and back: the readers of a machine, whether a card lies in one, and a [`Link`] to it. Everything above
-//! talks to these traits; PC/SC ([`pcsc`]) and the practice reader stand behind them.
+//! talks to these traits; PC/SC ([`pcsc`]), the practice reader and no reader at all ([`NoReaders`]) stand behind them.
 
+mod none;
 pub mod pcsc;
 pub mod trace;
+
+pub use none::NoReaders;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -64,6 +64,22 @@ impl Stage {
         run(command.envs(variables.iter().map(|(name, value)| (name, value)))).ok()
     }
 
+    /// What the module logs as `user` in each of [`Stage::ways`], in none of which it shows a reader.
+    fn said(&self, user: u32) -> Vec<String> {
+        let logs = self.at("logs");
+        fs::create_dir_all(&logs).unwrap();
+        fs::set_permissions(&logs, Permissions::from_mode(0o777)).unwrap();
+        let log = logs.join("log");
+        let said = |mut way: Vec<(&'static str, PathBuf)>| {
+            way.push(("JPKI_PKCS11_LOG", log.clone()));
+            assert_eq!(self.seen(user, &way), "secure 0 initialize 0 slots 0 rv 0\n", "{way:?}");
+            let said = fs::read_to_string(&log).unwrap();
+            fs::remove_file(&log).unwrap();
+            said
+        };
+        self.ways().into_iter().map(said).collect()
+    }
+
     fn at(&self, path: &str) -> PathBuf {
         self.scratch.path().join(path)
     }
@@ -118,15 +134,39 @@ fn a_set_uid_program_leaves_nothing_in_its_callers_directories() {
 fn root_takes_no_file_of_a_user() {
     let stage = Stage::new();
     for file in Stage::files(&stage.scratch) {
-        chown(file, Some(NOBODY), Some(NOBODY)).unwrap();
+        // As in a home directory that a `sudo` has kept, or a variable.
+        let directory = file.parent().filter(|directory| directory.ends_with("jpki-pkcs11"));
+        for path in [Some(file.as_path()), directory].into_iter().flatten() {
+            chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
+        }
     }
-    let log = stage.at("log");
-    for mut way in stage.ways() {
-        way.push(("JPKI_PKCS11_LOG", log.clone()));
-        assert_eq!(stage.seen(0, &way), "secure 0 initialize 0 slots 0 rv 0\n", "{way:?}");
-        let said = fs::read_to_string(&log).unwrap();
-        assert!(said.contains("is ignored: it belongs to another user"), "{said}");
-        fs::remove_file(&log).unwrap();
+    let said = stage.said(0);
+    for passed_over in &said[..2] {
+        assert!(passed_over.contains("passed over, since it belongs to another user"), "{passed_over}");
+        assert!(!passed_over.contains("no reader is used"), "{passed_over}");
+    }
+    assert!(said[2].contains("no reader is used: JPKI_PKCS11_CONF="), "{}", said[2]);
+    assert!(said[2].contains("it belongs to another user"), "{}", said[2]);
+}
+
+#[test]
+fn a_file_that_this_user_cannot_read_leaves_no_readers_if_it_is_the_users() {
+    let stage = Stage::new();
+    for file in Stage::files(&stage.scratch) {
+        fs::set_permissions(file, Permissions::from_mode(0o600)).unwrap();
+    }
+    let said = stage.said(NOBODY);
+    for roots in &said[..2] {
+        assert!(roots.contains("passed over, since it is not yours and cannot be read"), "{roots}");
+        assert!(!roots.contains("no reader is used"), "{roots}");
+    }
+    assert!(said[2].contains("no reader is used: JPKI_PKCS11_CONF="), "{}", said[2]);
+    for file in Stage::files(&stage.scratch) {
+        chown(&file, Some(NOBODY), Some(NOBODY)).unwrap();
+        fs::set_permissions(file, Permissions::from_mode(0o000)).unwrap();
+    }
+    for own in stage.said(NOBODY) {
+        assert!(own.contains("no reader is used") && own.contains("it cannot be read"), "{own}");
     }
 }
 
@@ -136,8 +176,8 @@ fn a_file_that_others_may_write_is_not_taken() {
     for file in Stage::files(&stage.scratch) {
         fs::set_permissions(file, Permissions::from_mode(0o666)).unwrap();
     }
-    for way in stage.ways() {
-        assert_eq!(stage.seen(0, &way), "secure 0 initialize 0 slots 0 rv 0\n", "{way:?}");
+    for said in stage.said(0) {
+        assert!(said.contains("no reader is used") && said.contains("run chmod go-w on it"), "{said}");
     }
 }
 

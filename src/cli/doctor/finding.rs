@@ -22,10 +22,12 @@ pub struct Finding {
     pub exit: Exit,
 }
 
-/// The way from the service to the programs. Each step needs those before it.
+/// The way from the configuration and the service to the programs. Each step needs those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Step {
+    /// This project's own configuration.
+    Configuration,
     /// The PC/SC service.
     Service,
     /// Readers.
@@ -44,12 +46,21 @@ pub enum Step {
 
 impl Step {
     /// Every step, in order.
-    pub const ALL: [Step; 7] =
-        [Step::Service, Step::Reader, Step::Card, Step::Secret, Step::Certificate, Step::Module, Step::Program];
+    pub const ALL: [Step; 8] = [
+        Step::Configuration,
+        Step::Service,
+        Step::Reader,
+        Step::Card,
+        Step::Secret,
+        Step::Certificate,
+        Step::Module,
+        Step::Program,
+    ];
 
     /// The heading above its findings.
     pub fn heading(self) -> &'static str {
         match self {
+            Step::Configuration => "Configuration",
             Step::Service => "PC/SC service",
             Step::Reader => "Readers",
             Step::Card => "Card",
@@ -92,6 +103,9 @@ macro_rules! codes {
 }
 
 codes! {
+    Configuration:
+        ConfigurationUnusable = "configuration-unusable",
+        ConfigurationPassedOver = "configuration-passed-over";
     Service:
         Service = "service",
         PracticeReaders = "practice-readers",
@@ -185,6 +199,7 @@ impl Finding {
     /// Something to be mended.
     pub fn problem(code: Code, what: impl Into<String>) -> Finding {
         let exit = match code.step() {
+            Step::Configuration => Exit::Usage,
             Step::Service | Step::Reader | Step::Card => Exit::NoCard,
             _ => Exit::Failed,
         };

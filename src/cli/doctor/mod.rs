@@ -1,7 +1,8 @@
-//! `jpki doctor`: walks from the PC/SC service to the programs that use the card, and says at each step that it is well or
-//! what to do. Changes nothing: it asks for no secret and presents none.
+//! `jpki doctor`: walks from the configuration and the PC/SC service to the programs that use the card, and says at each
+//! step that it is well or what to do. Changes nothing: it asks for no secret and presents none.
 
 mod card;
+mod configuration;
 mod finding;
 mod module;
 mod programs;
@@ -49,6 +50,7 @@ pub fn run(arguments: &Arguments, config: &Config, language: Language) -> Result
         return module::answer(module);
     }
     if let Some(file) = &arguments.report {
+        config.notes.iter().for_each(|note| output::warn(note));
         return report::run(config, arguments.reader.as_deref(), file.as_deref());
     }
     let report = Report { version: 1, findings: examine(&Machine::of_process(), config, language) };
@@ -70,7 +72,9 @@ fn examine(machine: &Machine, config: &Config, language: Language) -> Vec<Findin
     let config = &Config { state_dir: None, ..config.clone() };
     let mut findings = Vec::new();
     let mut card_is_there = false;
-    if service::examine(machine, config, &mut findings) {
+    if !configuration::examine(config, &mut findings) {
+        // Which readers were meant is not known, and none is looked at.
+    } else if service::examine(machine, config, &mut findings) {
         let readers = readers::open(config);
         let states = readers.look().unwrap_or_else(|error| {
             findings.push(service::refusal(machine, &error));

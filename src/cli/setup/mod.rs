@@ -72,6 +72,10 @@ impl Program {
 /// Runs `jpki setup`.
 pub fn run(arguments: &Arguments, config: &Config, language: Language) -> Result<()> {
     let program = arguments.program;
+    if let Some(unusable) = &config.unusable {
+        // The program that is set up will not reach the card.
+        output::warn(&format!("no reader is used: {unusable}"));
+    }
     let state = config.state_dir.as_deref().ok_or_else(|| no_place(|name| env::var_os(name)))?;
     let mut journal = Journal::open(state, program.name(), arguments.dry_run).map_err(|error| failed(&error))?;
     // What was done is said, whatever comes after it.

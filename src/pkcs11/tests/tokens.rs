@@ -377,9 +377,9 @@ fn token_objects_cannot_be_made_changed_or_destroyed() {
 }
 
 #[test]
-fn a_malformed_configuration_is_told_in_the_library_description() {
-    let ground = Ground::set(Tokens::Auth, vec![], |config| config.malformed = Some("bad".into()));
-    assert!(ground.module.description().contains("bad configuration") && ground.module.description().len() <= 32);
+fn a_configuration_that_cannot_be_used_is_told_in_the_library_description() {
+    let ground = Ground::set(Tokens::Auth, vec![], |config| config.unusable = Some("bad".into()));
+    assert!(ground.module.description().contains("run jpki doctor") && ground.module.description().len() <= 32);
 }
 
 #[test]
