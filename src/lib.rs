@@ -92,6 +92,8 @@
 //!   holds its own lock, and neither it nor a call for longer than a second (`transport/pcsc/fork.rs`).
 //! * **A thread is not cancelled inside a call.** It would be unwound out of libpcsclite with locks in its hands.
 //!   C_WaitForSlotEvent waits in parts, between which it may be (`entry.rs`).
+//! * **Memory is wiped as it is given back** (`sys/wiping.rs`), so that a name and an address do not outlive the login in the
+//!   memory of a program. A program that links this crate has its heap wiped, too, and can have no allocator of its own.
 //! * **Nothing is cached on disk** but what a card was found unable to do (`card/abilities.rs`).
 
 pub mod apdu;

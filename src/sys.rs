@@ -11,6 +11,7 @@ mod cancel;
 pub mod module;
 mod private;
 mod process;
+mod wiping;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicPtr, Ordering};

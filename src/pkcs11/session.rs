@@ -213,7 +213,7 @@ impl Module {
         let max_login = self.max_login(*slot);
         let guarded = present.is_guarded(file);
         token.with(*epoch, |state| {
-            // Nothing personal outlives the login under which it was read.
+            // Nothing personal outlives the login under which it was read; its memory is wiped as it goes (`sys/wiping.rs`).
             if !guarded || state.is_logged_in(max_login) {
                 *state.certificate(file) = Some(certificate.clone());
             }

@@ -3,6 +3,7 @@
  * caller decide, and one module loaded twice.
  *
  *   client memory MODULE SLOT      secrets on the standard input, a line each: right, wrong, new
+ *   client holder MODULE SLOT      on the standard input, a line each: the password, the holder's name, the address
  *   client slots MODULE            what this process may see
  *   client twice MODULE PROXY      the module, and the module behind p11-kit's proxy
  */
@@ -33,6 +34,18 @@ struct functions {
     void *close_session, *close_all_sessions, *get_session_info, *get_operation_state, *set_operation_state;
     ulong_t (*login)(ulong_t, ulong_t, const char *, ulong_t);
     ulong_t (*logout)(ulong_t);
+    void *create_object, *copy_object, *destroy_object, *get_object_size;
+    ulong_t (*get_attribute_value)(ulong_t, ulong_t, void *, ulong_t);
+    void *set_attribute_value;
+    ulong_t (*find_objects_init)(ulong_t, void *, ulong_t);
+    ulong_t (*find_objects)(ulong_t, ulong_t *, ulong_t, ulong_t *);
+    ulong_t (*find_objects_final)(ulong_t);
+};
+
+struct attribute {
+    ulong_t type;
+    void *value;
+    ulong_t length;
 };
 
 static void die(const char *what) {
@@ -152,6 +165,42 @@ static int watch_memory(const char *path, ulong_t slot) {
     return 0;
 }
 
+/* Reads the holder's certificate, and every attribute of every object, as a browser would. */
+static int watch_holder(const char *path, ulong_t slot) {
+    enum { MOST = 16, ROOM = 4096 };
+    static const ulong_t types[] = {0x11 /* CKA_VALUE */, 0x101 /* CKA_SUBJECT */, 0x81 /* CKA_ISSUER */, 0x3 /* CKA_LABEL */};
+    struct functions *module = load(path);
+    ulong_t session, rv, objects[MOST], count = 0;
+    size_t most = 0;
+    static char value[ROOM];
+    read_secrets();
+    if (module->initialize(NULL) || module->open_session(slot, 6, NULL, NULL, &session))
+        die("C_OpenSession");
+    rv = module->login(session, 1, secret[0], length[0]);
+    printf("login: %#lx\n", rv);
+    explicit_bzero(secret, sizeof secret);
+    length[0] = 0; /* The password is the other test's. */
+    if (module->find_objects_init(session, NULL, 0) || module->find_objects(session, objects, MOST, &count)
+        || module->find_objects_final(session))
+        die("C_FindObjects");
+    for (ulong_t i = 0; i < count; i++)
+        for (size_t j = 0; j < sizeof types / sizeof *types; j++) {
+            struct attribute attribute = {types[j], value, sizeof value};
+            if (module->get_attribute_value(session, objects[i], &attribute, 1) == 0 && attribute.length > most)
+                most = attribute.length;
+            explicit_bzero(value, sizeof value);
+        }
+    printf("read: %d\n", most > 1000);
+    printf("while logged in: %d\n", copies(0) > 0);
+    rv = module->logout(session);
+    printf("logout: %#lx\n", rv);
+    printf("after C_Logout: %d\n", copies(1));
+    rv = module->finalize(NULL);
+    printf("finalize: %#lx\n", rv);
+    printf("after C_Finalize: %d\n", copies(1));
+    return 0;
+}
+
 /* -- What a program sees ------------------------------------------------------------------------------------------- */
 
 static int show_slots(const char *path) {
@@ -183,10 +232,12 @@ static int load_twice(const char *path, const char *proxy_path) {
 int main(int argc, char **argv) {
     if (argc == 4 && !strcmp(argv[1], "memory"))
         return watch_memory(argv[2], strtoul(argv[3], NULL, 0));
+    if (argc == 4 && !strcmp(argv[1], "holder"))
+        return watch_holder(argv[2], strtoul(argv[3], NULL, 0));
     if (argc == 3 && !strcmp(argv[1], "slots"))
         return show_slots(argv[2]);
     if (argc == 4 && !strcmp(argv[1], "twice"))
         return load_twice(argv[2], argv[3]);
-    fprintf(stderr, "usage: client (memory MODULE SLOT | slots MODULE | twice MODULE PROXY)\n");
+    fprintf(stderr, "usage: client (memory MODULE SLOT | holder MODULE SLOT | slots MODULE | twice MODULE PROXY)\n");
     return 2;
 }

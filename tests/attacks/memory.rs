@@ -37,6 +37,34 @@ fn no_password_is_in_memory_after_c_logout() {
     });
 }
 
+/// The card is in another process, since a practice card knows its holder.
+#[test]
+fn nothing_of_the_holder_is_in_memory_after_c_logout() {
+    with_pcscd("memory::nothing_of_the_holder_is_in_memory_after_c_logout", |pcscd| {
+        let scratch = Scratch::new();
+        let file = card_as(&scratch, Kind::MyNumber, |order| {
+            order.resident.name = "Wilhelmina Quxquux".into();
+            order.resident.address = "Zyxwvut 8-7-6, Kjihgfed".into();
+        });
+        let (client, modules) = (client::compile(&scratch), Modules::in_dir(&scratch));
+        let _card = pcscd.insert(&file);
+        let mut client = Command::new(client)
+            .args(["holder".as_ref(), modules.both.as_os_str(), "1".as_ref()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = format!("{PASSWORD}\nWilhelmina Quxquux\nZyxwvut 8-7-6, Kjihgfed\n");
+        client.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+        let output = client.wait_with_output().unwrap();
+        let (seen, place) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+        let expected = "login: 0\nread: 1\nwhile logged in: 1\nlogout: 0\nafter C_Logout: 0\n\
+                        finalize: 0\nafter C_Finalize: 0\n";
+        assert_eq!(seen, expected, "{place}");
+    });
+}
+
 /// Every secret that is right, wrong, malformed or new, at the level that tells most.
 #[test]
 fn no_secret_is_in_the_log_or_in_what_programs_show_of_an_error() {

@@ -117,8 +117,11 @@ impl Link for PcscLink {
         let Held::Alone(card) = self.card.ours().map_err(error_since)? else {
             return Err(Error::Reader("a command outside a transaction".to_owned()));
         };
-        match fork::long(|| card.borrow_dependent().transmit(command, &mut self.answer)) {
-            Ok(answer) if answer.len() >= 2 => Ok(answer.to_vec()),
+        match fork::long(|| card.borrow_dependent().transmit(command, &mut self.answer)).map(<[u8]>::len) {
+            Ok(len @ 2..) => {
+                // Taken out: it can be a part of the holder's certificate, and the place lasts as long as the connection.
+                Ok(self.answer.iter_mut().take(len).map(mem::take).collect())
+            }
             // A success without a status word: what vpcd's driver makes of a card that went.
             Ok(_) => Err(self.failure(pcsc::Error::NotTransacted)),
             Err(failure) => Err(self.failure(failure)),
