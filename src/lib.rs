@@ -18,7 +18,7 @@
 //! transport:   apdu sys
 //! cert:        text words
 //! card:        apdu login_lock secret sys tlv transport
-//! emulator:    apdu transport
+//! emulator:    apdu sys transport
 //! readers:     config emulator transport
 //! pkcs11:      card cert config logging login_lock readers secret sys text transport
 //! cli:         apdu card cert config emulator logging login_lock readers secret sys text tlv transport words

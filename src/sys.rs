@@ -11,6 +11,7 @@ mod cancel;
 pub mod module;
 mod private;
 mod process;
+mod rename;
 mod wiping;
 
 use std::path::PathBuf;
@@ -21,6 +22,7 @@ pub use cancel::{Uncancelled, die_if_cancelled};
 pub use locked::LockedBytes;
 pub use private::{is_private, make_private};
 pub use process::Process;
+pub use rename::rename_to_new;
 
 /// Whether the process runs with privileges its starter lacks (setuid, setgid, file capabilities), so that neither the
 /// environment nor the user's own files may decide anything. Where the system cannot tell: `false`.

@@ -82,6 +82,29 @@ fn a_card_killed_at_any_moment_is_the_old_or_the_new_one_and_leaves_no_keys_behi
     assert!(leftovers > 0, "no writer was met in the middle of a write: the moments are chosen badly");
 }
 
+/// What FAT cannot, and file systems outside the kernel; see `clients/without.c`.
+#[test]
+fn a_card_is_made_where_there_are_no_hard_links_and_takes_the_place_of_no_other() {
+    let scratch = Scratch::new();
+    let without = scratch.path().join("without");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/without.c");
+    run(Command::new(tool("gcc", "gcc")).args(["-Wall", "-Werror", "-o"]).args([&without, &source])).ok();
+    for (number, missing) in [&["links"][..], &["renames"], &["links", "renames"]].into_iter().enumerate() {
+        let card = scratch.path().join(format!("{number}.card"));
+        let make = || {
+            let mut command = Command::new(&without);
+            run(command.args(missing).arg("--").arg(env!("CARGO_BIN_EXE_jpki")).args(["card", "new"]).arg(&card))
+        };
+        make().ok();
+        let made = fs::read(&card).unwrap();
+        assert_eq!((mode(&card), tries(&card)), (0o600, 5), "{missing:?}");
+        assert!(make().refused().contains("exists already"), "{missing:?}");
+        assert_eq!(fs::read(&card).unwrap(), made, "{missing:?}");
+    }
+    // The three cards, and the program.
+    assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 4);
+}
+
 #[test]
 fn a_leftover_whose_writer_lives_and_files_of_other_names_stay() {
     let scratch = Scratch::new();

@@ -1,6 +1,7 @@
 //! A card's file: written whole or not at all, private to its owner, and locked while a counter changes.
 
 use super::image::{Image, Malformed};
+use crate::sys;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
@@ -26,9 +27,8 @@ impl Store {
     /// [`ImageError::Exists`] if there is anything of that name; [`ImageError::Io`], [`ImageError::Malformed`].
     pub fn create(path: &Path, image: &Image) -> Result<Store, ImageError> {
         let io = ImageError::io(path);
-        let temporary = Temporary::write(path, image)?;
-        // A link, unlike a rename, never takes the place of a card that is there.
-        fs::hard_link(&temporary.path, path).map_err(|error| match error.kind() {
+        let mut temporary = Temporary::write(path, image)?;
+        temporary.name(path).map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => ImageError::Exists(path.to_owned()),
             _ => io(error),
         })?;
@@ -52,7 +52,7 @@ impl Store {
     /// The card's contents as they are now.
     ///
     /// # Errors
-    /// [`ImageError::Io`], [`ImageError::Exposed`], [`ImageError::Malformed`].
+    /// [`ImageError::Io`], [`ImageError::Exposed`], [`ImageError::TwoNames`], [`ImageError::Malformed`].
     pub fn read(&self) -> Result<Image, ImageError> {
         match self {
             // Every version of the file is whole, since it only ever takes its place by a rename: no lock.
@@ -200,6 +200,10 @@ fn open(path: &Path) -> Result<File, ImageError> {
 }
 
 fn read(path: &Path, file: &mut File) -> Result<Image, ImageError> {
+    // Each change takes the place of one name only: the tries under the other would be there again.
+    if file.metadata().map_err(ImageError::io(path))?.nlink() > 1 {
+        return Err(ImageError::TwoNames(path.to_owned()));
+    }
     let mut text = String::new();
     file.take(LARGEST).read_to_string(&mut text).map_err(|error| match error.kind() {
         io::ErrorKind::InvalidData => {
@@ -255,6 +259,33 @@ impl Temporary {
     }
 }
 
+impl Temporary {
+    /// Gives it the name `path` if there is nothing of that name.
+    fn name(&mut self, path: &Path) -> io::Result<()> {
+        match sys::rename_to_new(&self.path, path) {
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => {}
+            renamed => {
+                self.kept = renamed.is_ok();
+                return renamed;
+            }
+        }
+        // A link, unlike a plain rename, never takes the place of a card that is there. The first name goes with `self`.
+        match fs::hard_link(&self.path, path) {
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EPERM | libc::EOPNOTSUPP | libc::ENOSYS)) => {}
+            linked => return linked,
+        }
+        // Without links either, the name is taken first. Whoever looks in between finds a card that is none.
+        drop(OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?);
+        let renamed = fs::rename(&self.path, path);
+        match renamed {
+            Ok(()) => self.kept = true,
+            // Ours, and empty; should it not go, that is said of it when somebody opens it.
+            Err(_) => _ = fs::remove_file(path),
+        }
+        renamed
+    }
+}
+
 impl Drop for Temporary {
     fn drop(&mut self) {
         if !self.kept
@@ -275,8 +306,11 @@ pub enum ImageError {
     #[error("{} is not a file; give the name of a practice card's file", .0.display())]
     NotAFile(PathBuf),
     /// Its group or everybody may read or write it.
-    #[error("{path} holds keys and secrets and is open to other users; close it with: chmod 600 '{path}'", path = .0.display())]
+    #[error("{path} holds keys and secrets and is open to other users; close it with: chmod 600 '{path}'; if that changes nothing, its file system has no permissions: move it to another", path = .0.display())]
     Exposed(PathBuf),
+    /// It has another name, a hard link.
+    #[error("{path} has a second name, under which the tries that it has left would be counted apart; remove one of the two; to find it: find / -samefile '{path}'", path = .0.display())]
+    TwoNames(PathBuf),
     /// It is not a practice card's, or damaged.
     #[error("{} is not a practice card's file: {}; mend that, or make a new card with: jpki card new", .0.display(), .1)]
     Malformed(PathBuf, Malformed),

@@ -51,6 +51,22 @@ fn a_file_open_to_others_is_refused_with_the_remedy() {
 }
 
 #[test]
+fn a_file_with_two_names_is_refused_under_both_until_one_is_gone() {
+    let (directory, path) = new_card();
+    let mut card = opened(&path);
+    let other = directory.path().join("other");
+    fs::hard_link(&path, &other).unwrap();
+    for name in [&path, &other] {
+        let error = PracticeCard::open(name).unwrap_err();
+        assert!(matches!(error, ImageError::TwoNames(_)) && error.to_string().contains("-samefile"), "{error}");
+    }
+    // One that is in a reader already counts no try that the other name would give back.
+    assert_eq!(send(&mut card, WRONG), "6581");
+    fs::remove_file(&other).unwrap();
+    assert_eq!(send(&mut opened(&path), WRONG), "63C4");
+}
+
+#[test]
 fn a_card_never_takes_the_place_of_another_file() {
     let (directory, path) = new_card();
     let before = fs::read(&path).unwrap();
