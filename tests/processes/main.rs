@@ -10,3 +10,4 @@ mod hosts;
 mod logins;
 mod rivals;
 mod threads;
+mod users;
