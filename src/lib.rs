@@ -94,6 +94,8 @@
 //!   C_WaitForSlotEvent waits in parts, between which it may be (`entry.rs`).
 //! * **Memory is wiped as it is given back** (`sys/wiping.rs`), so that a name and an address do not outlive the login in the
 //!   memory of a program. A program that links this crate has its heap wiped, too, and can have no allocator of its own.
+//! * **The end of the process.** libpcsclite frees its table of contexts as the process ends, beside threads that look into
+//!   it: this library's end comes before and lets no other thread begin a call (`transport/pcsc/fork.rs`).
 //! * **Nothing is cached on disk** but what a card was found unable to do (`card/abilities.rs`).
 
 pub mod apdu;

@@ -1,12 +1,13 @@
 //! The system calls that need `unsafe`: who runs this process and which one it is, where this library was loaded from, memory
-//! that holds a secret, what is to happen at a fork and at a thread's cancellation, a pointer that a forked child may replace
-//! without touching a lock, rights that a file's mode does not tell, and a PKCS#11 module that is opened from outside. Linux
-//! has all of it; elsewhere what is missing is left out, and each item says what that costs.
+//! that holds a secret, what is to happen at a fork, at the process's end and at a thread's cancellation, a pointer that a
+//! forked child may replace without touching a lock, rights that a file's mode does not tell, and a PKCS#11 module that is
+//! opened from outside. Linux has all of it; elsewhere what is missing is left out, and each item says what that costs.
 
 #![allow(unsafe_code)]
 
 mod acl;
 mod cancel;
+mod ending;
 #[cfg(all(unix, feature = "cli"))]
 pub mod module;
 mod private;
@@ -19,6 +20,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 
 pub use acl::has_acl;
 pub use cancel::{Uncancelled, die_if_cancelled};
+pub use ending::{at_end, is_ended_by_another_thread};
 pub use locked::LockedBytes;
 pub use private::{is_private, make_private};
 pub use process::Process;

@@ -6,6 +6,9 @@
  *          finalize  C_Finalize, then dlclose; every call has come back by then, with an answer
  *          kill      ends itself with SIGKILL
  *
+ * Its process lingers: what it writes last of all, when every library has had its end, is read half a second late, and the
+ * threads go on meanwhile.
+ *
  * It has a minute; a deadlock ends it with SIGALRM. */
 #include "cryptoki.h"
 #include <signal.h>
@@ -37,9 +40,39 @@ static void *keep_waiting(void *nothing) {
     return nothing;
 }
 
+/* Has stdout read by a child that takes its time once something is written, and hands on the last line. */
+static void linger(void) {
+    static char buffer[1 << 20];
+    int ends[2];
+    if (pipe(ends) != 0) die("there is no pipe");
+    pid_t reader = fork();
+    if (reader < 0) die("there is no child");
+    if (reader == 0) {
+        close(ends[1]);
+        char part[4096], *line = NULL;
+        ssize_t count, late = 0;
+        while ((count = read(ends[0], part, sizeof part)) > 0) {
+            if (!late++) usleep(500 * 1000);
+            line = memrchr(part, '\n', count - 1);
+            line = line ? line + 1 : part;
+            memmove(part, line, count -= line - part);
+            if (part[count - 1] == '\n' && write(1, part, count) != count) _exit(1);
+        }
+        _exit(0);
+    }
+    dup2(ends[1], 1);
+    close(ends[0]);
+    close(ends[1]);
+    setvbuf(stdout, buffer, _IOFBF, sizeof buffer);
+    /* More than a pipe holds, so that whoever writes it waits for the reader. */
+    for (int i = 0; i < 200 * 1024; i++) putchar(' ');
+    putchar('\n');
+}
+
 int main(int argc, char **argv) {
     if (argc != 4) die("usage: leave MODULE PIN HOW");
     alarm(60);
+    linger();
     void *library = load(argv[1]);
     OK(C_Initialize(NULL));
     session = log_in(0, argv[2], &key);
