@@ -48,7 +48,7 @@ SMOKE_TIME ?= 8
 
 MODULE := libjpki_pkcs11.so
 # What each shows depends on its name: both tokens, the authentication token, the signature token, the authentication
-# token without the authority's certificate.
+# token again.
 MODULES := libjpki_pkcs11.so libjpki_pkcs11-auth.so libjpki_pkcs11-sign.so libjpki_pkcs11-ssh.so
 # What `make install` installs; the tests install what they have built.
 BUILT := $(or $(CARGO_TARGET_DIR),target)/release

@@ -21,6 +21,8 @@ use std::time::Duration;
 pub struct Config {
     /// `tokens`: which tokens the module shows under its plain file name.
     pub tokens: Tokens,
+    /// `authorities`: when the certificates of the authorities are shown; `None` is as the module's file has it.
+    pub authorities: Option<Authorities>,
     /// `hold_pin`: whether the authentication PIN is held in locked memory after a login, to verify it again when another
     /// program has made the card forget it.
     pub hold_pin: bool,
@@ -66,6 +68,18 @@ pub enum Tokens {
     Sign,
 }
 
+/// When the certificates of the authorities are among the objects, from the least to the most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Authorities {
+    /// Never.
+    Never,
+    /// As long as the user is logged in to the token.
+    AfterLogin,
+    /// Always.
+    Always,
+}
+
 /// Whether RSASSA-PSS is offered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -82,6 +96,7 @@ impl Default for Config {
     fn default() -> Config {
         Config {
             tokens: Tokens::Both,
+            authorities: None,
             hold_pin: true,
             max_login: None,
             always_authenticate: false,
@@ -151,6 +166,7 @@ impl Config {
         // Destructured whole, so that a key added to the file cannot be forgotten here.
         let File {
             tokens,
+            authorities,
             hold_pin,
             pss,
             extended_read,
@@ -163,6 +179,7 @@ impl Config {
             sign,
         } = file;
         set(&mut self.tokens, tokens);
+        set(&mut self.authorities, authorities.map(Some));
         set(&mut self.hold_pin, hold_pin);
         set(&mut self.pss, pss);
         set(&mut self.extended_read, extended_read);

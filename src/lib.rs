@@ -81,8 +81,10 @@
 //! * **A logout that logs out.** The verified state outlives disconnecting and resets, so the last login among this user's
 //!   processes (`login_lock.rs`) selects another application when it ends.
 //! * **Four files of one code.** The module knows its file name: `…-auth` and `…-sign` show one token each, since a browser
-//!   shown both asks for the signature password and could send name and address to any server; `…-ssh` shows what `…-auth`
-//!   does without the authority's certificate, whose key OpenSSH would take for one of the holder's.
+//!   shown both asks for the signature password and could send name and address to any server; `…-ssh` is a second name for
+//!   what `…-auth` shows. OpenSSH, kinit and others take each certificate of a token for one of the holder's, so `…-auth`
+//!   shows the authority's never and `…-sign` after a login. Names of links count as well, and an unknown name shows the
+//!   authentication token only (`pkcs11/view.rs`).
 //! * **The card is everybody's.** Who waits for it looks ten times a second, libpcsclite and pcscd alike, and would miss the
 //!   moments between the transactions of a busy signer: after three seconds without a gap a connection leaves one
 //!   (`transport/pcsc/turns.rs`).

@@ -76,6 +76,35 @@ pub fn own_path() -> Option<PathBuf> {
     None
 }
 
+/// Whether this code is linked into the program itself, and not a module that it has loaded. Where the system cannot tell:
+/// `false`.
+pub fn is_in_program() -> bool {
+    #[cfg(target_os = "linux")]
+    {
+        let object = |address: *const libc::c_void| {
+            let mut info = std::mem::MaybeUninit::<libc::Dl_info>::zeroed();
+            // SAFETY: `dladdr` follows no address, it compares; `info` is writable and large enough.
+            let found = unsafe { libc::dladdr(address, info.as_mut_ptr()) };
+            // SAFETY: `Dl_info` has only pointers, so all zeroes is a value, and so is what `dladdr` has filled in.
+            (found != 0).then(|| unsafe { info.assume_init() }.dli_fbase)
+        };
+        // The name that the loader has for a program is what its caller has called it, so not a file's; but where its headers
+        // lie the kernel has said.
+        // SAFETY: `getauxval` takes no pointer and only reads the process's own auxiliary vector.
+        let headers = unsafe { libc::getauxval(libc::AT_PHDR) };
+        let program = object(std::ptr::with_exposed_provenance(headers as usize));
+        program.is_some() && program == object(is_in_program as *const () as *const libc::c_void)
+    }
+    #[cfg(all(unix, not(target_os = "linux")))]
+    {
+        let real = |path: std::io::Result<PathBuf>| path.and_then(|path| path.canonicalize()).ok();
+        let program = real(std::env::current_exe());
+        program.is_some() && program == own_path().and_then(|own| real(Ok(own)))
+    }
+    #[cfg(not(unix))]
+    false
+}
+
 /// Has `before` called by a thread that is about to fork this process, and then `after` in the parent and `in_child` in the
 /// child; from now on, for good. The child has one thread, and may do no more than a signal handler may.
 ///
@@ -331,6 +360,7 @@ mod tests {
     fn own_path_is_the_file_this_test_runs_from() {
         let found = own_path().unwrap().canonicalize().unwrap();
         assert_eq!(found, std::env::current_exe().unwrap().canonicalize().unwrap());
+        assert!(is_in_program());
     }
 
     #[cfg(all(target_os = "linux", not(miri)))]

@@ -136,9 +136,13 @@ fn the_authentication_certificate_is_public_and_its_key_is_not() {
         let token = auth(&modules);
         let public = run(pkcs11_tool(token.module).arg("--list-objects")).ok();
         assert!(shows(&public, token.certificate) && shows(&public, "User Authentication Public Key"), "{public}");
-        assert_eq!(count(&public, "Certificate Object"), 2, "{public}");
-        assert_eq!(count(&public, "Public Key Object"), 1, "none for a CA: {public}");
+        assert_eq!(count(&public, "Certificate Object"), 1, "{public}");
+        assert_eq!(count(&public, "Public Key Object"), 1, "{public}");
         assert_eq!(count(&public, "Private Key Object"), 0, "{public}");
+        let both = run(pkcs11_tool(&modules.both).args(["--slot", "0", "--list-objects"])).ok();
+        assert_eq!(count(&both, "Certificate Object"), 2, "the CA's too: {both}");
+        assert!(both.contains(&format!("ID:         {}", token.ca_certificate)), "{both}");
+        assert_eq!(count(&both, "Public Key Object"), 1, "none for a CA: {both}");
         let all = run(token.logged_in().arg("--list-objects")).ok();
         assert_eq!(count(&all, "Private Key Object"), 1, "{all}");
         assert!(shows(&all, token.key), "{all}");
@@ -153,12 +157,14 @@ fn the_signature_certificate_shows_after_its_password() {
         let _card = pcscd.insert(&card(&scratch, Kind::MyNumber));
         let token = sign(&modules);
         let public = run(pkcs11_tool(token.module).arg("--list-objects")).ok();
-        assert_eq!(count(&public, "Certificate Object"), 1, "the CA's: {public}");
+        assert_eq!(count(&public, " Object;"), 0, "{public}");
+        // The file with both tokens shows the CA's.
+        let public = run(pkcs11_tool(&modules.both).args(["--slot", "1", "--list-objects"])).ok();
+        assert_eq!((count(&public, "Certificate Object"), count(&public, "Key Object")), (1, 0), "{public}");
         assert!(
             public.contains(&format!("ID:         {}", token.ca_certificate)) && !shows(&public, token.certificate),
             "{public}"
         );
-        assert_eq!(count(&public, "Public Key Object") + count(&public, "Private Key Object"), 0, "{public}");
         let all = run(token.logged_in().arg("--list-objects")).ok();
         assert_eq!(count(&all, "Certificate Object"), 2, "{all}");
         assert!(shows(&all, token.certificate) && shows(&all, token.key), "{all}");
@@ -270,8 +276,9 @@ fn a_juki_card_is_one_signature_token() {
         let scratch = Scratch::new();
         let modules = Modules::in_dir(&scratch);
         let _card = pcscd.insert(&card(&scratch, Kind::Juki));
-        // Never hidden: it has no other token to show instead.
-        for module in [&modules.both, &modules.auth, &modules.sign] {
+        let none = run(pkcs11_tool(&modules.auth).arg("--list-token-slots")).refused();
+        assert!(none.contains("No slots."), "a PIN meant for another card would be a try of its password: {none}");
+        for module in [&modules.both, &modules.sign] {
             let slots = run(pkcs11_tool(module).arg("--list-token-slots")).ok();
             assert_eq!(slots.matches("token label").count(), 1, "{slots}");
             assert!(slots.contains("PRACTICE Sign"), "{slots}");

@@ -1,7 +1,7 @@
 //! What a configuration file says: how it is written, and which values are in range.
 
 use super::source::LONGEST;
-use super::{Pss, Tokens, unknown};
+use super::{Authorities, Pss, Tokens, unknown};
 use crate::text::sanitise;
 use serde::de::{Error as _, Unexpected};
 use serde::{Deserialize, Deserializer};
@@ -14,6 +14,7 @@ use toml::de::DeTable;
 #[serde(deny_unknown_fields)]
 pub(super) struct File {
     pub(super) tokens: Option<Tokens>,
+    pub(super) authorities: Option<Authorities>,
     pub(super) hold_pin: Option<bool>,
     pub(super) pss: Option<Pss>,
     pub(super) extended_read: Option<bool>,

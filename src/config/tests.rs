@@ -98,7 +98,7 @@ fn a_key_of_the_sample_file_is_set_by_removing_the_hash_before_it() {
         assert_eq!(machine.load().unusable, None, "{without}");
         keys += 1;
     }
-    assert_eq!(keys, 11);
+    assert_eq!(keys, 12);
 }
 
 #[test]
@@ -148,6 +148,13 @@ fn a_later_file_overrides_the_keys_it_has() {
     assert_eq!((config.tokens, config.pss, config.extended_read), (Tokens::Sign, Pss::Auto, true));
     assert_eq!(config.lock_timeout, Duration::from_millis(500));
     assert_eq!((config.max_login, config.always_authenticate), (Some(Duration::from_secs(300)), true));
+
+    for (value, meaning) in
+        [("always", Authorities::Always), ("after-login", Authorities::AfterLogin), ("never", Authorities::Never)]
+    {
+        machine.named(&format!("authorities = '{value}'"));
+        assert_eq!(machine.load().authorities, Some(meaning));
+    }
 }
 
 #[test]

@@ -5,8 +5,9 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// Every key with the table it stands in; those of none stand above the first table.
-pub(super) const KEYS: [(&str, &str); 11] = [
+pub(super) const KEYS: [(&str, &str); 12] = [
     ("", "tokens"),
+    ("", "authorities"),
     ("", "hold_pin"),
     ("", "pss"),
     ("", "extended_read"),

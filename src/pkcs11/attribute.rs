@@ -5,6 +5,7 @@ use super::mechanism;
 use super::object::Object;
 use crate::card::{Key, KeyProfile};
 use crate::cert::Certificate;
+use crate::config::Authorities;
 use cryptoki_sys::*;
 use std::borrow::Cow;
 
@@ -81,6 +82,7 @@ const PROFILE: &[Row] = &[(CKA_CLASS, Number(CKO_PROFILE))];
 pub(super) struct Facts {
     pub(super) object: Object,
     pub(super) key: &'static KeyProfile,
+    pub(super) authorities: Authorities,
     pub(super) always_authenticate: bool,
     pub(super) pss: bool,
 }
@@ -103,7 +105,7 @@ impl Facts {
         let object = self.object;
         let is_certificate = matches!(object, Object::Certificate | Object::Authority);
         Some(match attribute {
-            CKA_PRIVATE => boolean(object.is_private(self.key)),
+            CKA_PRIVATE => boolean(object.is_private(self.key, self.authorities)),
             CKA_UNIQUE_ID => text(&object.unique_id(self.key.key)),
             CKA_LABEL => text(&object.label(self.key.key)),
             CKA_PROFILE_ID if let Object::Profile(id) = object => number(id),

@@ -17,7 +17,7 @@ use super::ffi::{In, InRef, InText, Interface, Out, OutBuf, padded};
 use super::guard::{guard, guard_part};
 use super::module::{self, Module};
 use super::rv::{Result, Rv};
-use super::table;
+use super::{table, view};
 use crate::sys::die_if_cancelled;
 use cryptoki_sys::*;
 use std::ffi::c_void;
@@ -118,6 +118,7 @@ pub unsafe extern "C" fn C_GetFunctionList(list: *mut *mut CK_FUNCTION_LIST) -> 
     // SAFETY: the contract of `ffi`, which PKCS#11 lays on the caller.
     let list = unsafe { Out::new(list) };
     guard("C_GetFunctionList", || {
+        view::note_origin();
         list?.write((&raw const table::FUNCTIONS_2_40).cast_mut());
         Ok(())
     })
@@ -142,10 +143,11 @@ pub unsafe extern "C" fn C_GetInterface(
     // SAFETY: the contract of `ffi`, which PKCS#11 lays on the caller.
     let (name, version, interface) = unsafe { (InText::new(name), InRef::new(version), Out::new(interface)) };
     guard("C_GetInterface", || {
+        view::note_origin();
         let (version, mut interface) = both(version, interface)?;
         // Nobody but NSS asks for this one, and NSS does before it initialises any module.
         if name.is_some_and(|name| name.is(c"Vendor NSS FIPS Interface")) {
-            module::note_nss_host();
+            view::note_nss_host();
         }
         let found = table::interface(name, version.map(InRef::read), flags);
         interface.write(found.unwrap_or(&table::NO_INTERFACE).give());

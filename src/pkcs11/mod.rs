@@ -30,3 +30,4 @@ mod table;
 mod tests;
 mod token;
 mod verify;
+mod view;

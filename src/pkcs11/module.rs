@@ -8,13 +8,13 @@ use super::reader::Reader;
 use super::rv::{Result, Rv};
 use super::session::Sessions;
 use super::slots::{Slot, Slots};
+use super::view::{Origin, View};
 use crate::card;
-use crate::config::{Config, Environment, Pss, Tokens};
+use crate::config::{Config, Environment, Pss};
 use crate::transport::{Readers, Waiter};
 use crate::{logging, readers, sys};
 use cryptoki_sys::CK_SLOT_ID;
 use parking_lot::{Condvar, RwLock};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -22,8 +22,7 @@ use std::time::{Duration, Instant};
 pub struct Module {
     pub(super) config: Config,
     pub(super) card_options: card::Options,
-    /// Whether the certificates of the authorities are among the objects.
-    pub(super) shows_authorities: bool,
+    pub(super) view: View,
     description: String,
     pub(super) readers: Box<dyn Readers>,
     pub(super) looking: Looking,
@@ -48,9 +47,6 @@ struct Process {
 }
 
 static PROCESS: sys::Leaked<Process> = sys::Leaked::new();
-
-/// Whether somebody has asked for the interface that only NSS asks for.
-static NSS_HOST: AtomicBool = AtomicBool::new(false);
 
 /// How long C_Finalize waits for calls in flight, beyond the time that a call may wait for a busy card.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -106,13 +102,6 @@ pub fn current() -> Result<Arc<Module>> {
     process()?.module.read().clone().ok_or(Rv::CRYPTOKI_NOT_INITIALIZED)
 }
 
-/// Notes that this process is an NSS host (Firefox, Thunderbird, LibreOffice …): with the module's plain file it is shown
-/// the authentication token only, or a browser would ask for the signature password and could send the signature
-/// certificate, with the holder's name and address, to a server.
-pub fn note_nss_host() {
-    NSS_HOST.store(true, Ordering::Relaxed);
-}
-
 /// This process's state; a child's is not its parent's. Whose it is is compared before any lock is touched.
 fn process() -> Result<&'static Process> {
     PROCESS.get().filter(|process| process.owner.is_current()).ok_or(Rv::CRYPTOKI_NOT_INITIALIZED)
@@ -135,43 +124,6 @@ fn own_process() -> &'static Process {
     }
 }
 
-/// What the file that we are loaded from shows of a card.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct View {
-    tokens: Tokens,
-    /// Whether the certificates of the authorities are among the objects.
-    authorities: bool,
-}
-
-impl View {
-    /// That of a file of this name: `libjpki_pkcs11-auth`, `libjpki_pkcs11-ssh` and `libjpki_pkcs11-sign` show one token
-    /// each, the plain one what the configuration says.
-    ///
-    /// OpenSSH takes the key of every certificate it finds for one of the user's: whoever puts what `ssh-keygen -D` prints
-    /// into an authorized_keys file would let the authority in, too. So the file for OpenSSH does not show its certificate.
-    fn of_file(name: &str, config: &Config) -> View {
-        let tokens = if name.ends_with("-ssh") {
-            return View { tokens: Tokens::Auth, authorities: false };
-        } else if name.ends_with("-auth") {
-            Tokens::Auth
-        } else if name.ends_with("-sign") {
-            Tokens::Sign
-        } else if config.tokens == Tokens::Both && NSS_HOST.load(Ordering::Relaxed) {
-            Tokens::Auth
-        } else {
-            config.tokens
-        };
-        tokens.into()
-    }
-}
-
-impl From<Tokens> for View {
-    /// These tokens with all their objects.
-    fn from(tokens: Tokens) -> View {
-        View { tokens, authorities: true }
-    }
-}
-
 impl Module {
     /// The module under this configuration, with the slots of the readers that are there now. Nothing is asked of a card.
     fn new(config: Config) -> Module {
@@ -179,16 +131,15 @@ impl Module {
             // A log that cannot be had must not keep the card from being used, and there is nowhere to say so.
             let _ = logging::start(log, user, config.log_level);
         }
-        let path = sys::own_path();
-        let name = path.as_deref().and_then(|path| path.file_stem()).and_then(|stem| stem.to_str()).unwrap_or_default();
-        let view = View::of_file(name, &config);
-        for note in &config.notes {
+        let origin = Origin::of_process();
+        let view = View::of(origin, &config);
+        for note in config.notes.iter().chain(&origin.remark(view)) {
             log::warn!("{note}");
         }
         if let Some(unusable) = &config.unusable {
             log::error!("no reader is used: {unusable}");
         }
-        log::info!("initialised: shows {:?}", view.tokens);
+        log::info!("initialised: shows {view}");
         let readers = readers::open(&config);
         Module::over(config, view, readers)
     }
@@ -202,11 +153,11 @@ impl Module {
         let module = Module {
             card_options: card::Options { extended_read: config.extended_read, state_dir: config.state_dir.clone() },
             config,
-            shows_authorities: view.authorities,
+            view,
             description: description.to_owned(),
             readers,
             looking: Looking::new(),
-            slots: Mutex::new(Slots::new(view.tokens)),
+            slots: Mutex::new(Slots::new(view)),
             known: RwLock::default(),
             sessions: Mutex::default(),
             waiters: Mutex::default(),

@@ -9,6 +9,7 @@ use super::rv::{Result, Rv};
 use super::session::Session;
 use crate::card::{File, Key, KeyProfile, Kind};
 use crate::cert::Certificate;
+use crate::config::Authorities;
 use cryptoki_sys::*;
 use std::sync::Arc;
 
@@ -40,19 +41,26 @@ impl Object {
     ];
 
     /// Whether it is seen by the logged-in user only (CKA_PRIVATE).
-    pub(super) fn is_private(self, key: &KeyProfile) -> bool {
+    pub(super) fn is_private(self, key: &KeyProfile, authorities: Authorities) -> bool {
         match self {
             Object::PrivateKey => true,
             // A browser decides by the public key whose certificate it is, so both are seen together.
             Object::Certificate | Object::PublicKey => key.certificate_guarded,
-            Object::Authority | Object::Profile(_) => false,
+            Object::Authority => authorities == Authorities::AfterLogin,
+            Object::Profile(_) => false,
         }
     }
 
-    /// Whether a token of this kind may have it at all.
-    fn belongs_to(self, kind: Kind, key: Key) -> bool {
-        // The profile says that all certificates can be read without a login.
-        self != Object::Profile(CKP_PUBLIC_CERTIFICATES_TOKEN) || (kind, key) == (Kind::MyNumber, Key::Authentication)
+    /// Whether a token of this kind may have it at all, where the authorities' certificates are shown so.
+    fn belongs_to(self, kind: Kind, key: Key, authorities: Authorities) -> bool {
+        match self {
+            Object::Authority => authorities != Authorities::Never,
+            // It says that all certificates can be read without a login.
+            Object::Profile(CKP_PUBLIC_CERTIFICATES_TOKEN) => {
+                (kind, key) == (Kind::MyNumber, Key::Authentication) && authorities != Authorities::AfterLogin
+            }
+            _ => true,
+        }
     }
 
     /// The certificate it is made from.
@@ -215,14 +223,13 @@ impl Module {
         };
         let object = Object::ALL.get(ordinal as usize).copied().ok_or(Rv::OBJECT_HANDLE_INVALID)?;
         let facts = self.facts(present, object)?;
-        let fits = object.is_private(facts.key) == is_private && self.shows(present, object);
+        let fits = object.is_private(facts.key, facts.authorities) == is_private && self.shows(present, object);
         if fits { Ok(object) } else { Err(Rv::OBJECT_HANDLE_INVALID) }
     }
 
     /// Whether the token in this slot may have such an object, and the file we are loaded from shows it.
     fn shows(&self, present: &Present, object: Object) -> bool {
-        object.belongs_to(present.identity.kind(), present.slot.key)
-            && (self.shows_authorities || object != Object::Authority)
+        object.belongs_to(present.identity.kind(), present.slot.key, self.view.authorities)
     }
 
     /// The handle under which a session sees an object; `None` if it does not.
@@ -233,13 +240,14 @@ impl Module {
         object: Object,
         ordinal: u32,
     ) -> Result<Option<CK_OBJECT_HANDLE>> {
-        let key = self.facts(present, object)?.key;
+        let facts = self.facts(present, object)?;
+        let is_private = object.is_private(facts.key, facts.authorities);
         if !self.shows(present, object) {
             return Ok(None);
         }
         let max_login = self.max_login(session.slot);
         let block = present.reader.token(session.slot.key).with(session.epoch, |state| {
-            if object.is_private(key) { state.private_handles(max_login) } else { Some(state.public_handles()) }
+            if is_private { state.private_handles(max_login) } else { Some(state.public_handles()) }
         })?;
         Ok(block.map(|block| CK_OBJECT_HANDLE::from(block.handle(ordinal))))
     }
@@ -280,6 +288,7 @@ impl Module {
         Ok(Facts {
             object,
             key: present.identity.profile.key(key).ok_or(Rv::DEVICE_REMOVED)?,
+            authorities: self.view.authorities,
             always_authenticate: self.always_authenticates(key),
             pss: self.offers_pss(present),
         })

@@ -5,8 +5,8 @@
 //! two size queries, NSS at any time). Each insertion and each removal starts a new epoch, and what belonged to an older
 //! epoch (sessions, logins, handles) is over.
 
+use super::view::View;
 use crate::card::{Key, Kind, Profile, TokenInfo};
-use crate::config::Tokens;
 use crate::transport::ReaderState;
 use cryptoki_sys::CK_SLOT_ID;
 use std::sync::Arc;
@@ -66,7 +66,7 @@ pub(super) enum Contents {
 /// All readers ever seen, and the slots shown.
 #[derive(Debug)]
 pub(super) struct Slots {
-    view: Tokens,
+    view: View,
     readers: Vec<Reader>,
     listed: Vec<Slot>,
 }
@@ -83,8 +83,8 @@ struct Reader {
 
 impl Slots {
     /// No readers yet; `view` says which tokens are shown.
-    pub(super) fn new(view: Tokens) -> Slots {
-        Slots { view, readers: Vec::new(), listed: Vec::new() }
+    pub(super) fn new(view: impl Into<View>) -> Slots {
+        Slots { view: view.into(), readers: Vec::new(), listed: Vec::new() }
     }
 
     /// Takes in what the readers look like now. Answers the readers whose epoch has moved.
@@ -105,8 +105,7 @@ impl Slots {
         self.readers.iter_mut().for_each(|reader| reader.changed = [false; 2]);
     }
 
-    /// Lets readers that appeared since join the list, and a slot that the view leaves out as long as its card offers
-    /// nothing else.
+    /// Lets readers that appeared since join the list.
     pub(super) fn join(&mut self) {
         let joining: Vec<Slot> = self.joining().collect();
         self.listed.extend(joining);
@@ -114,7 +113,7 @@ impl Slots {
 
     /// The slots that [`Slots::join`] would add.
     fn joining(&self) -> impl Iterator<Item = Slot> {
-        let may_join = |slot: &Slot| !self.listed.contains(slot) && (self.is_in_view(*slot) || self.shows(*slot));
+        let may_join = |slot: &Slot| !self.listed.contains(slot) && self.view.shows(slot.key);
         (0..self.readers.len()).flat_map(Slot::both).filter(may_join)
     }
 
@@ -143,24 +142,12 @@ impl Slots {
         self.readers.get(reader).map_or(&Contents::Nothing, |reader| &reader.contents)
     }
 
-    /// The card behind a slot, if its token is shown there: the card has the key, and the view does not hide it. A view
-    /// hides a token only if the card has the other one.
+    /// The card behind a slot, if its token is shown there: the card has the key, and the view does not hide it. A view of
+    /// one token hides the other one also where the card has no more: what is typed for one secret would be a try of the
+    /// other, and a browser would be shown name and address.
     pub(super) fn token(&self, slot: Slot) -> Option<&Arc<Identity>> {
         let Contents::Ours(identity) = self.contents(slot.reader) else { return None };
-        let has = |key| identity.keys.contains(&key);
-        (has(slot.key) && (self.is_in_view(slot) || !has(slot.key.other()))).then_some(identity)
-    }
-
-    fn shows(&self, slot: Slot) -> bool {
-        self.token(slot).is_some()
-    }
-
-    fn is_in_view(&self, slot: Slot) -> bool {
-        match self.view {
-            Tokens::Both => true,
-            Tokens::Auth => slot.key == Key::Authentication,
-            Tokens::Sign => slot.key == Key::Signature,
-        }
+        (identity.keys.contains(&slot.key) && self.view.shows(slot.key)).then_some(identity)
     }
 
     /// Records what a probe has found. A verdict about an older epoch says nothing about this one.
@@ -233,6 +220,7 @@ impl Reader {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Tokens;
 
     fn seen(name: &str, present: bool, event_count: u32) -> ReaderState {
         ReaderState { name: name.to_owned(), present, mute: false, event_count }
@@ -309,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn a_view_hides_a_token_only_if_the_card_has_the_other_one() {
+    fn a_view_of_one_token_never_shows_the_other() {
         for (view, key) in [(Tokens::Auth, Key::Authentication), (Tokens::Sign, Key::Signature)] {
             let mut slots = Slots::new(view);
             slots.apply(&[seen("A", true, 1)]);
@@ -322,21 +310,21 @@ mod tests {
             assert!(slots.token(Slot { reader: 0, key: key.other() }).is_none());
             slots.found(0, slots.epoch(0), card("JPKIAPICCTOKEN2", &[key.other()]));
             slots.join();
-            assert_eq!(slots.listed(), [Slot { reader: 0, key }, Slot { reader: 0, key: key.other() }]);
-            assert!(slots.token(Slot { reader: 0, key: key.other() }).is_some());
+            assert_eq!(slots.listed(), [Slot { reader: 0, key }]);
+            assert!(slots.token(Slot { reader: 0, key: key.other() }).is_none(), "also where the card has no more");
         }
     }
 
     #[test]
-    fn a_juki_card_fills_the_signature_slot_in_every_view() {
-        for view in [Tokens::Both, Tokens::Auth, Tokens::Sign] {
+    fn a_juki_card_fills_the_signature_slot_and_is_not_there_for_who_sees_the_other_only() {
+        for (view, is_shown) in [(Tokens::Both, true), (Tokens::Auth, false), (Tokens::Sign, true)] {
             let mut slots = Slots::new(view);
             slots.apply(&[seen("A", true, 1)]);
             slots.found(0, slots.epoch(0), card("JPKIAPICCTOKEN", &[Key::Signature]));
             slots.join();
-            assert!(slots.token(Slot { reader: 0, key: Key::Signature }).is_some());
+            assert_eq!(slots.token(Slot { reader: 0, key: Key::Signature }).is_some(), is_shown, "{view:?}");
             assert!(slots.token(Slot { reader: 0, key: Key::Authentication }).is_none());
-            assert!(slots.slot(1).is_some());
+            assert_eq!(slots.slot(1).is_some(), is_shown, "{view:?}");
         }
     }
 

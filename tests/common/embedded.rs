@@ -4,12 +4,15 @@
 
 use jpki_pkcs11::emulator::PracticeCard;
 use jpki_pkcs11::emulator::image::Kind;
-use jpki_pkcs11::emulator::issue::{Order, personalise};
+use jpki_pkcs11::emulator::issue::{Choice, Order, personalise};
 use jpki_pkcs11::emulator::seed::Seed;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::sync::OnceLock;
 use tempfile::TempDir;
+
+/// Its signature password.
+pub const PASSWORD: &str = "PRACTICE1";
 
 /// Where the card is; it holds keys, and goes when the process ends by itself.
 static FOLDER: OnceLock<TempDir> = OnceLock::new();
@@ -20,10 +23,12 @@ pub fn insert_card() {
         let folder = tempfile::Builder::new().prefix("jpki-").tempdir().unwrap();
         // SAFETY: the function takes nothing and stays as long as the process.
         assert_eq!(unsafe { libc::atexit(remove_folder) }, 0);
-        let image = personalise(&Order::new(Kind::MyNumber, Seed::random().unwrap(), 1_700_000_000)).unwrap();
+        let mut order = Order::new(Kind::MyNumber, Seed::random().unwrap(), 1_700_000_000);
+        order.sign_secret = Choice::Set(PASSWORD.into());
+        let image = personalise(&order).unwrap();
         drop(PracticeCard::create(&folder.path().join("card"), &image).unwrap());
         let configuration = folder.path().join("config.toml");
-        fs::write(&configuration, "practice = ['card']\n").unwrap();
+        fs::write(&configuration, "practice = ['card']\nlog = 'log'\n").unwrap();
         fs::set_permissions(&configuration, Permissions::from_mode(0o600)).unwrap();
         // SAFETY: before any module starts, and Rust's own environment functions lock.
         unsafe {
@@ -34,6 +39,11 @@ pub fn insert_card() {
         }
         folder
     });
+}
+
+/// What the modules have logged so far.
+pub fn log() -> String {
+    fs::read_to_string(FOLDER.get().unwrap().path().join("log")).unwrap()
 }
 
 extern "C" fn remove_folder() {

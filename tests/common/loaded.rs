@@ -8,7 +8,9 @@ mod built;
 use cryptoki_sys::*;
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 use std::ffi::c_int;
+use std::path::{Path, PathBuf};
 use std::ptr::null_mut;
+use tempfile::TempDir;
 
 /// The library, loaded from a copy of its file: the loader takes that for another library, so each test has its own state.
 pub struct Loaded {
@@ -27,18 +29,41 @@ pub fn load() -> Loaded {
 
 /// With other flags of dlopen.
 pub fn load_with(flags: c_int) -> Loaded {
-    load_as("", flags)
+    open(&Folder::new().copy("libjpki_pkcs11.so"), flags)
 }
 
-/// With an ending of its file's name, which says what it shows.
-pub fn load_as(ending: &str, flags: c_int) -> Loaded {
-    // Gone once it is loaded.
-    let directory = tempfile::Builder::new().prefix("jpki-").tempdir().unwrap();
-    let copy = directory.path().join(format!("entry{ending}.so"));
-    std::fs::copy(built::built(), &copy).unwrap();
-    // SAFETY: the library's initialisers are Rust's own, and the file is no longer written to.
-    let library = unsafe { Library::open(Some(&copy), flags) }.unwrap();
+/// A folder for copies of the library and links to them, gone when the test no longer needs it; what was loaded from it
+/// stays loaded.
+pub struct Folder(TempDir);
 
+impl Folder {
+    pub fn new() -> Folder {
+        Folder(tempfile::Builder::new().prefix("jpki-").tempdir().unwrap())
+    }
+
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// A copy of the library under this name.
+    pub fn copy(&self, name: &str) -> PathBuf {
+        let copy = self.path().join(name);
+        std::fs::copy(built::built(), &copy).unwrap();
+        copy
+    }
+
+    /// A symbolic link of this name to what may be relative.
+    pub fn link(&self, name: &str, target: impl AsRef<Path>) -> PathBuf {
+        let link = self.path().join(name);
+        std::os::unix::fs::symlink(target, &link).unwrap();
+        link
+    }
+}
+
+/// The library in this file, as the loader finds it.
+pub fn open(path: &Path, flags: c_int) -> Loaded {
+    // SAFETY: the library's initialisers are Rust's own, and the file is no longer written to.
+    let library = unsafe { Library::open(Some(path), flags) }.unwrap();
     // SAFETY: the symbols have these types by the standard. The lists live as long as the process: `-z nodelete`.
     unsafe {
         let function_list: CK_C_GetFunctionList = *library.get(b"C_GetFunctionList").unwrap();

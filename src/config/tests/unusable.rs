@@ -56,6 +56,7 @@ fn a_malformed_file_leaves_no_readers_whatever_the_others_say() {
         ("hold_pin = 'yes'", "line 1: invalid type"),
         ("auth = 3", "line 1: invalid type"),
         ("tokens = 'all'", "line 1: unknown variant `all`"),
+        ("authorities = 'sometimes'", "line 1: unknown variant `sometimes`"),
         ("lock_timeout = 0", "line 1: invalid value"),
         ("lock_timeout = -1", "line 1: invalid value"),
         ("lock_timeout = nan", "line 1: invalid value"),

@@ -1,6 +1,7 @@
 //! Slots, tokens and objects: what a program sees of a card.
 
 use super::*;
+use crate::config::Authorities;
 use crate::emulator::foreign::{ForeignCard, ForeignKind};
 use crate::emulator::switches::{AbsentSecret, Listed, Unwritten};
 
@@ -165,13 +166,19 @@ fn a_juki_card_fills_the_signature_slot_only_and_signs() {
 }
 
 #[test]
-fn each_view_shows_its_token_and_a_juki_card_in_every_view() {
-    for (view, slot) in [(Tokens::Auth, AUTH), (Tokens::Sign, SIGN)] {
+fn each_view_shows_its_token_and_never_the_other_one() {
+    let mut without_signature = MY_NUMBER.clone();
+    without_signature.certificates.sign = None;
+    let without_signature = with(&without_signature, |switches| switches.unwritten_certificate = Unwritten::Missing);
+    let ground = Ground::set(Tokens::Sign, vec![Box::new(without_signature)], |_| {});
+    assert!(ground.module.slot_list(true, true).unwrap().is_empty(), "a password would be a try of the PIN");
+    for (view, slot, juki) in [(Tokens::Auth, AUTH, &[][..]), (Tokens::Sign, SIGN, &[SIGN])] {
         let ground = Ground::set(view, vec![Box::new(card(&MY_NUMBER))], |_| {});
         assert_eq!(ground.module.slot_list(true, true).unwrap(), [slot]);
         assert_eq!(ground.module.slot_list(false, true).unwrap(), [slot]);
         let ground = Ground::set(view, vec![Box::new(card(&JUKI))], |_| {});
-        assert_eq!(ground.module.slot_list(true, true).unwrap(), [SIGN]);
+        assert_eq!(ground.module.slot_list(true, true).unwrap(), juki, "it has the signature token only");
+        assert_eq!(ground.module.slot_list(false, true).unwrap(), [slot]);
     }
 }
 
@@ -391,4 +398,38 @@ fn without_the_authoritys_certificate_the_holders_objects_are_found() {
         _ => crate::emulator::local::Incident::None,
     });
     assert_eq!(ground.class(session, CKO_CERTIFICATE).len(), 1);
+}
+
+#[test]
+fn an_authority_shown_after_login_is_private_and_gone_with_the_logout() {
+    let mut ground = Ground::new(card(&MY_NUMBER));
+    ground.module.view.authorities = Authorities::AfterLogin;
+    for (slot, pin, authority) in [(AUTH, PIN, 3), (SIGN, PASSWORD, 4)] {
+        let session = ground.session(slot);
+        let find = || ground.find(session, &[(CKA_ID, &[authority])]);
+        assert!(find().is_empty());
+        ground.login(session, pin).unwrap();
+        let found = find();
+        assert_eq!(ground.attribute(session, found[0], CKA_PRIVATE).unwrap(), [CK_TRUE]);
+        assert!(!ground.attribute(session, found[0], CKA_VALUE).unwrap().is_empty());
+        let certificates = ground.class(session, CKO_CERTIFICATE);
+        assert_eq!(certificates.last(), Some(&found[0]), "the holder's comes first, for who takes that");
+        ground.module.logout(session).unwrap();
+        assert!(find().is_empty());
+        assert_eq!(ground.attribute(session, found[0], CKA_VALUE), Err(Rv::OBJECT_HANDLE_INVALID));
+        // It says that all certificates can be read without a login.
+        let public = CKP_PUBLIC_CERTIFICATES_TOKEN.to_ne_bytes();
+        assert!(ground.find(session, &[(CKA_PROFILE_ID, &public)]).is_empty());
+    }
+}
+
+#[test]
+fn an_authority_never_shown_is_not_there_after_login_either() {
+    let mut ground = Ground::new(card(&MY_NUMBER));
+    ground.module.view.authorities = Authorities::Never;
+    for (slot, pin) in [(AUTH, PIN), (SIGN, PASSWORD)] {
+        let session = ground.session(slot);
+        ground.login(session, pin).unwrap();
+        assert_eq!(ground.class(session, CKO_CERTIFICATE).len(), 1);
+    }
 }
