@@ -93,8 +93,7 @@ fn cryptoki_lists_what_is_public_and_after_a_login_the_rest() {
         let module = load(&ground.installed.auth()).expect("it can be loaded");
         let session = open(&module).expect("there is a token");
         let public = labels(&session).expect("no login is needed");
-        let expected =
-            ["Certificate", "Certificate CA", "Public Key"].map(|what| format!("User Authentication {what}"));
+        let expected = ["Certificate", "Public Key"].map(|what| format!("User Authentication {what}"));
         assert_eq!(public, expected);
         log_in(&session, PIN).expect("the PIN is right");
         let all = labels(&session).expect("they can be read");

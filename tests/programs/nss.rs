@@ -99,8 +99,12 @@ fn the_users_certificate_is_listed_before_any_login_and_no_ca_is_taken_for_the_u
             flags(&list(module), "User Authentication Certificate") == Some("u,u,u")
         });
         let (listing, cost) = ground.with_inserted(&card, |_| list(&auth));
-        assert_eq!(flags(&listing, "User Authentication Certificate CA"), Some(",,"), "{listing}");
+        assert_eq!(flags(&listing, "User Authentication Certificate CA"), None, "{listing}");
         assert_eq!(cost.verifies, 0);
+        let both = Database::empty(&ground.scratch, "both");
+        both.run("modutil", &["-force", "-add", "both", "-libfile"], &[&ground.installed.both()]).ok();
+        let (listing, _) = ground.with_inserted(&card, |_| both.run("certutil", &["-L", "-h", "all"], &[]).ok());
+        assert_eq!(flags(&listing, "User Authentication Certificate CA"), Some(",,"), "{listing}");
         assert_eq!(card.tries(), (3, 5));
     });
 }

@@ -2,6 +2,8 @@
 //! that it says what its reader has to know. What a page tells its reader to run, the program's tests run.
 
 use crate::common::run;
+use crate::ground::with_ground;
+use crate::program::program;
 use Keys::{Authentication, Both, Signature};
 use std::collections::BTreeSet;
 use std::fs;
@@ -404,4 +406,37 @@ fn every_link_leads_to_a_page_and_the_index_has_them_all() {
         }
     }
     none(faults);
+}
+
+/// The files with one token do not show the authority's certificate to whoever has not logged in, so a page that took it
+/// from there would have its reader write an empty file.
+#[test]
+fn what_the_pages_say_reads_the_authoritys_certificate() {
+    with_ground("pages::what_the_pages_say_reads_the_authoritys_certificate", |ground| {
+        let card = ground.card();
+        let _card = ground.pcscd.insert(&card.file);
+        let installed = ground.installed.both().with_file_name("").display().to_string();
+        let plain = |pem: &str| {
+            let pem = ground.scratch.file("authority.pem", pem);
+            run(program("openssl", "openssl").args(["x509", "-in"]).arg(pem)).ok()
+        };
+        let mut read = 0;
+        for (name, page) in pages() {
+            let commands = blocks(&page, "sh").concat().replace("\\\n", "").replace("|\n", "| ");
+            for command in commands.lines().filter(|line| line.contains("--read-object")) {
+                let authority = match () {
+                    () if command.contains("--id 03") => card.auth_ca(),
+                    () if command.contains("--id 04") => card.sign_ca(),
+                    () => continue,
+                };
+                let (reads, _) = command.split_once('|').unwrap_or_else(|| panic!("{name}: {command}"));
+                let reads = reads.replace("/usr/local/lib/pkcs11/", &installed);
+                let shell = format!("{reads} | openssl x509 -inform DER");
+                let said = run(program("sh", "dash").args(["-c", &shell])).ok();
+                assert_eq!(said, plain(authority), "{name}: {command}");
+                read += 1;
+            }
+        }
+        assert_eq!(read, 8, "four pages in two languages");
+    });
 }

@@ -94,6 +94,13 @@ fn the_authoritys_certificate_does_not_log_in() {
         let card = ground.card();
         let etc = etc(ground, &card, card.auth_ca());
         let (said, _) = ground.with_inserted(&card, |_| log_in(ground, &etc, PIN).refused());
+        assert!(said.contains("No matching certificate found"), "{said}");
+        // Nor does it by the file that shows it.
+        let conf = etc.join("pam_pkcs11/pam_pkcs11.conf");
+        let [auth, both] = [ground.installed.auth(), ground.installed.both()].map(|file| file.display().to_string());
+        let text = fs::read_to_string(&conf).expect("it was written").replace(&auth, &both);
+        fs::write(conf, text).expect("the scratch directory is ours");
+        let (said, _) = ground.with_inserted(&card, |_| log_in(ground, &etc, PIN).refused());
         assert!(said.contains("Signing failed"), "{said}");
     });
 }

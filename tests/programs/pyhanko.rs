@@ -1,11 +1,11 @@
 //! pyHanko, with `pyhanko.yml` as a user copies it and the signature password typed at its prompt.
 
-use crate::common::Ran;
 use crate::common::cards::PASSWORD;
+use crate::common::{Ran, run};
 use crate::cost::Cost;
 use crate::ground::{Ground, with_ground};
 use crate::pdf::{assert_signed, document, pdfsig_on, pyhanko, pyhanko_on, tampered};
-use crate::program::run_typing;
+use crate::program::{program, run_typing};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -41,6 +41,15 @@ fn dictionary(signed: &Path) -> String {
     String::from_utf8_lossy(&document[at..(at + 400).min(document.len())]).into_owned()
 }
 
+/// Whether the document has this certificate in it, in a signature's hexadecimal digits.
+fn holds(ground: &Ground<'_>, signed: &Path, certificate: &str) -> bool {
+    let (pem, der) = (ground.scratch.file("held.pem", certificate), ground.scratch.path().join("held.der"));
+    run(program("openssl", "openssl").args(["x509", "-outform", "DER", "-in"]).arg(pem).arg("-out").arg(&der)).ok();
+    let hex: String = fs::read(der).expect("it was written").iter().map(|byte| format!("{byte:02x}")).collect();
+    let document = fs::read(signed).expect("it was signed").to_ascii_lowercase();
+    document.windows(hex.len()).any(|part| part == hex.as_bytes())
+}
+
 #[test]
 fn a_pades_signature_is_verified_by_pyhanko_and_pdfsig() {
     with_ground("pyhanko::a_pades_signature_is_verified_by_pyhanko_and_pdfsig", |ground| {
@@ -50,6 +59,7 @@ fn a_pades_signature_is_verified_by_pyhanko_and_pdfsig() {
             ran.ok();
             assert!(dictionary(&signed).contains("/SubFilter /ETSI.CAdES.detached"));
             assert_signed(&ground.scratch, &card, &signed, &[]);
+            assert!(holds(ground, &signed, card.sign_ca()), "whoever verifies it needs the authority's certificate");
             let tampered = tampered(&ground.scratch, &signed);
             pyhanko_on(&ground.scratch, &card, &tampered, &[]).refused();
             assert!(pdfsig_on(&ground.scratch, &card, &tampered).stdout.contains("Digest Mismatch."));
