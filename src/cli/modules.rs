@@ -10,7 +10,7 @@ pub const BOTH: &str = "libjpki_pkcs11.so";
 pub const AUTH: &str = "libjpki_pkcs11-auth.so";
 /// Shows the signature token.
 pub const SIGN: &str = "libjpki_pkcs11-sign.so";
-/// Shows the user's own authentication key and nothing else, for OpenSSH.
+/// A second name for what [`AUTH`] shows.
 pub const SSH: &str = "libjpki_pkcs11-ssh.so";
 /// Those that every installation has.
 pub const FILES: [&str; 4] = [BOTH, AUTH, SIGN, SSH];
@@ -40,6 +40,13 @@ pub fn directories(machine: &Machine) -> Vec<PathBuf> {
 /// The module's files in `directory`.
 pub fn in_directory(directory: &Path) -> Vec<PathBuf> {
     entries(directory).into_iter().filter(|path| path.is_file() && own_name(path).is_some()).collect()
+}
+
+/// The name by which the module decides what a program is shown that loads `path`, if that is the module: the file's own, or
+/// behind a link of another name that of the file it leads to.
+pub fn deciding_name(path: &Path) -> Option<String> {
+    let real = path.canonicalize();
+    own_name(path).or_else(|| own_name(real.as_deref().ok()?)).map(str::to_owned)
 }
 
 /// The file's name, if it is one of the module's; what the module shows depends on it.

@@ -74,7 +74,7 @@ pub fn examine(machine: &Machine, installed: &[PathBuf], findings: &mut Vec<Find
     let mentions = mentions(machine);
     for program in Program::ALL {
         let all = || mentions.iter().filter(|mention| mention.program == program);
-        let ours: Vec<_> = all().filter(|mention| modules::own_name(&mention.module).is_some()).collect();
+        let ours: Vec<_> = all().filter(|mention| modules::deciding_name(&mention.module).is_some()).collect();
         findings.extend(ours.iter().map(|mention| judge(mention)));
         let (commands, setup) = program.commands();
         if ours.is_empty()
@@ -105,7 +105,7 @@ fn judge(mention: &Mention) -> Finding {
         return Finding::problem(Code::ModuleMissing, format!("{what}, which is not there"))
             .next(format!("Install the module (sudo make install), or take it out of that file; then: {again}"));
     }
-    match modules::own_name(module) {
+    match modules::deciding_name(module).as_deref() {
         Some(modules::SIGN) if program.meets_servers() => {
             Finding::problem(Code::ModuleForSigning, format!("{what}, the signature token's module")).next(format!(
                 "It would ask for the signature password at a login, and could send your name and address to any\n\
@@ -113,15 +113,15 @@ fn judge(mention: &Mention) -> Finding {
                 modules::AUTH
             ))
         }
-        Some(modules::BOTH) if program.meets_servers() => {
-            Finding::note(Code::ModuleForBoth, format!("{what}, the module with both tokens"))
-                .next(format!("Name {} there, so that no login asks for the signature password.", modules::AUTH))
-        }
-        Some(modules::AUTH) if program == &Program::Ssh => {
-            Finding::note(Code::ModuleNotForSsh, format!("{what}, the module for browsers")).next(format!(
+        Some(modules::BOTH) if program == &Program::Ssh => {
+            Finding::note(Code::ModuleNotForSsh, format!("{what}, the module with both tokens")).next(format!(
                 "With it ssh also takes the authority's key for one of yours. Name {} there instead.",
                 modules::SSH
             ))
+        }
+        Some(modules::BOTH) if program.meets_servers() => {
+            Finding::note(Code::ModuleForBoth, format!("{what}, the module with both tokens"))
+                .next(format!("Name {} there, so that no login asks for the signature password.", modules::AUTH))
         }
         _ => Finding::ok(Code::Program, what),
     }
@@ -341,9 +341,24 @@ mod tests {
     }
 
     #[test]
-    fn ssh_with_the_browsers_module_is_told_of_its_own() {
-        let found = found(&[(AUTH, ""), ("home/me/.ssh/config", &format!("PKCS11Provider=@/{AUTH}"))]);
-        assert!(found[0].starts_with("module-not-for-ssh: "), "{found:?}");
+    fn a_link_of_another_name_is_judged_by_the_file_it_leads_to() {
+        let (root, machine) = machine(&[(SIGN, ""), ("etc/firefox/policies/policies.json", "")]);
+        let link = root.path().join("usr/lib/pkcs11/browser.so");
+        std::os::unix::fs::symlink(Path::new(SIGN).file_name().unwrap(), &link).unwrap();
+        let policy = format!(r#"{{"policies": {{"SecurityDevices": {{"JPKI": "{}"}}}}}}"#, link.display());
+        fs::write(root.path().join("etc/firefox/policies/policies.json"), policy).unwrap();
+        let mut findings = Vec::new();
+        examine(&machine, &[], &mut findings);
+        let found: Vec<_> = findings.iter().map(|finding| finding.code.name()).collect();
+        assert_eq!(found, ["module-for-signing"]);
+    }
+
+    #[test]
+    fn ssh_with_the_module_that_shows_the_authoritys_key_is_told_of_its_own() {
+        for (module, code) in [(BOTH, "module-not-for-ssh: "), (AUTH, "program: "), (SIGN, "module-for-signing: ")] {
+            let found = found(&[(module, ""), ("home/me/.ssh/config", &format!("PKCS11Provider=@/{module}"))]);
+            assert!(found[0].starts_with(code), "{found:?}");
+        }
     }
 
     #[test]
