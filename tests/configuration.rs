@@ -4,9 +4,9 @@
 mod common;
 
 use common::cards::{PIN, card};
-use common::pcscd::{Pcscd, is_root, with_pcscd};
+use common::pcscd::{Pcscd, with_pcscd};
 use common::rival::Asked;
-use common::{Modules, Ran, Scratch, jpki, run, tool, write_private};
+use common::{Modules, Ran, Scratch, jpki, needs_root, run, tool, write_private};
 use jpki_pkcs11::emulator::image::Kind;
 use std::ffi::OsString;
 use std::fs::{self, Permissions};
@@ -130,16 +130,6 @@ fn a_named_file_that_cannot_be_used_lets_nothing_reach_the_card_in_a_reader() {
         set_mode(&path, 0o646);
         stage.assert_no_readers("others may write", Some(&named), "run chmod go-w on it");
 
-        if is_root() {
-            // Which only root can give a file to.
-            chown(&path, None, Some(FOREIGN)).unwrap();
-            set_mode(&path, 0o664);
-            stage.assert_no_readers("a foreign group may write", Some(&named), "run chmod go-w on it");
-            chown(&path, Some(FOREIGN), None).unwrap();
-            set_mode(&path, 0o644);
-            stage.assert_no_readers("another user's", Some(&named), "it belongs to another user");
-        }
-
         fs::remove_file(&path).unwrap();
         stage.assert_no_readers("removed", Some(&named), "there is no such file");
         symlink("nowhere", &path).unwrap();
@@ -154,6 +144,25 @@ fn a_named_file_that_cannot_be_used_lets_nothing_reach_the_card_in_a_reader() {
 
         stage.well();
         stage.assert_practice("mended", &named);
+    });
+}
+
+#[test]
+fn a_named_file_that_others_could_have_written_lets_nothing_reach_the_card_in_a_reader() {
+    if !needs_root("a file is root's to give to another group or user") {
+        return;
+    }
+    with_pcscd("a_named_file_that_others_could_have_written_lets_nothing_reach_the_card_in_a_reader", |pcscd| {
+        let (stage, _inserted) = Stage::set(pcscd);
+        let path = stage.well();
+        let named = OsString::from(&path);
+        set_mode(&path, 0o664);
+        stage.assert_practice("root's own group may write", &named);
+        chown(&path, None, Some(FOREIGN)).unwrap();
+        stage.assert_no_readers("a foreign group may write", Some(&named), "run chmod go-w on it");
+        chown(&path, Some(FOREIGN), None).unwrap();
+        set_mode(&path, 0o644);
+        stage.assert_no_readers("another user's", Some(&named), "it belongs to another user");
     });
 }
 
@@ -175,4 +184,16 @@ fn a_mistake_in_the_users_own_file_lets_nothing_reach_the_card_in_a_reader() {
         let (_, commands) = stage.real.by(|| stage.tool(None, &["--login", "--pin", PIN, "--list-objects"]).ok());
         assert!(commands.iter().any(|command| command.contains("[secret]")), "the witness counts: {commands:?}");
     });
+}
+
+/// See `.cargo/config.toml`.
+#[test]
+fn tests_have_nothing_of_the_configuration_of_whoever_runs_them() {
+    for variable in ["JPKI_PKCS11_CONF", "JPKI_PKCS11_LOG"] {
+        assert_eq!(std::env::var_os(variable), None, "{variable}: is this run by cargo?");
+    }
+    for variable in ["XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR", "PCSCLITE_CSOCK_NAME"] {
+        let value = std::env::var_os(variable);
+        assert_eq!(value, Some("/nonexistent".into()), "{variable}: is this run by cargo?");
+    }
 }
