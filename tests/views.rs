@@ -149,15 +149,15 @@ fn a_file_of_an_unknown_name_shows_the_authentication_token_only_and_the_log_say
 fn a_link_counts_as_it_was_when_the_module_was_loaded() {
     // By a path that leads nowhere once the program has changed its directory, as those do that go into the background.
     let folder = Folder::new();
-    folder.copy("libjpki_pkcs11-auth.so");
-    let link = folder.link("libjpki_pkcs11.so", "libjpki_pkcs11-auth.so");
+    folder.copy("libjpki_pkcs11-sign.so");
+    let link = folder.link("libjpki_pkcs11.so", "libjpki_pkcs11-sign.so");
     std::env::set_current_dir(folder.path()).unwrap();
     let module = load(&Path::new(".").join(link.file_name().unwrap()));
     std::env::set_current_dir("/").unwrap();
-    assert_eq!(tokens(&module), AUTH);
+    assert_eq!(tokens(&module), SIGN);
     // An update puts another file in its place meanwhile.
     drop(folder);
-    assert_eq!(tokens(&module), AUTH);
+    assert_eq!(tokens(&module), SIGN);
 }
 
 #[test]
