@@ -93,6 +93,53 @@ fn before_login_the_signature_token_shows_the_authority_only() {
 }
 
 #[test]
+fn the_signature_certificate_is_kept_no_longer_than_the_login_under_which_it_was_read() {
+    use crate::card::{File, Key};
+    use crate::emulator::local::Incident;
+    let logged_in = || {
+        let ground = Ground::new(card(&MY_NUMBER));
+        let session = ground.session(SIGN);
+        ground.login(session, PASSWORD).unwrap();
+        let reader = ground.module.known.read()[0].clone();
+        let epoch = ground.module.slots.lock().epoch(0);
+        (ground, session, reader, epoch)
+    };
+    let file = File::Holder(Key::Signature);
+    type Call = fn(&Ground, CK_SESSION_HANDLE) -> Result<()>;
+    let ends: [(&str, Call); 4] = [
+        ("C_Logout", |ground, session| ground.module.logout(session)),
+        ("C_CloseSession", |ground, session| ground.module.close_session(session)),
+        ("C_CloseAllSessions", |ground, _| ground.module.close_all_sessions(SIGN)),
+        ("a lost login", |ground, session| {
+            ground.rival(SELECT_ISD);
+            assert_eq!(ground.sign(session, b"x"), Err(Rv::USER_NOT_LOGGED_IN));
+            Ok(())
+        }),
+    ];
+    for (end, call) in ends {
+        let (ground, session, reader, epoch) = logged_in();
+        let is_kept = || reader.token(Key::Signature).with(epoch, |state| state.certificate(file).is_some()).unwrap();
+        assert_eq!(ground.class(session, CKO_CERTIFICATE).len(), 2);
+        assert!(is_kept(), "{end}: it was read");
+        call(&ground, session).unwrap();
+        assert!(!is_kept(), "{end}");
+    }
+    // A logout that comes while it is being read.
+    let (ground, session, reader, epoch) = logged_in();
+    let token = reader.clone();
+    ground.readers.on_command(READER, move |command| {
+        if (command.ins, command.p1) == (crate::apdu::READ_BINARY, 0x81) {
+            drop(token.token(Key::Signature).with(epoch, |state| state.end(true)));
+        }
+        Incident::None
+    });
+    ground.find(session, &[]);
+    let is_kept = reader.token(Key::Signature).with(epoch, |state| state.certificate(file).is_some()).unwrap();
+    assert!(!is_kept, "a logout beside the reading");
+    assert_eq!(ground.state(session), CKS_RW_PUBLIC_SESSION);
+}
+
+#[test]
 fn no_public_key_object_exists_for_an_authority_and_no_certificate_is_trusted() {
     let ground = Ground::new(card(&MY_NUMBER));
     let session = ground.session(AUTH);
