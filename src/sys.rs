@@ -8,6 +8,12 @@
 mod acl;
 mod cancel;
 mod ending;
+mod clock;
+#[cfg(unix)]
+mod descriptors;
+#[cfg(unix)]
+mod exit;
+mod filesystem;
 #[cfg(all(unix, feature = "cli"))]
 pub mod module;
 mod private;
@@ -21,6 +27,12 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 pub use acl::has_acl;
 pub use cancel::{Uncancelled, die_if_cancelled};
 pub use ending::{at_end, is_ended_by_another_thread};
+pub use clock::since_boot;
+#[cfg(unix)]
+pub use descriptors::ClosedInChildren;
+#[cfg(unix)]
+pub use exit::at_exit;
+pub use filesystem::{Filesystem, filesystem};
 pub use locked::LockedBytes;
 pub use private::{is_private, make_private};
 pub use process::Process;

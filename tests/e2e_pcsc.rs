@@ -9,7 +9,7 @@ use common::rival::Rival;
 use common::{Scratch, eventually, run};
 use jpki_pkcs11::emulator::image::Kind;
 use jpki_pkcs11::transport::pcsc::PcscReaders;
-use jpki_pkcs11::transport::{Continuity, Disposition, Error, Link, Readers, Transaction};
+use jpki_pkcs11::transport::{Continuity, Disposition, Error, Link, Patience, Readers, Transaction};
 use std::env;
 use std::process::Command;
 use std::sync::mpsc;
@@ -82,7 +82,7 @@ fn an_end_leaves_the_card_as_it_is() {
         drop(readers.connect(READER).unwrap());
         readers.connect(READER).unwrap().close(Disposition::Leave);
         let mut in_transaction = readers.connect(READER).unwrap();
-        in_transaction.begin().unwrap();
+        in_transaction.begin(Patience::Some).unwrap();
         drop(in_transaction);
         assert_eq!(power_ups_and_resets(witness.as_mut()), before);
     });
@@ -137,11 +137,11 @@ fn a_card_that_left_is_removed_for_its_link_for_ever() {
         let mut link = readers.connect(READER).unwrap();
         drop(Transaction::begin(link.as_mut()).unwrap());
         pcscd.remove(card);
-        assert_eq!(link.begin(), Err(Error::Removed));
+        assert_eq!(link.begin(Patience::Some), Err(Error::Removed));
         let _again = pcscd.insert_scripted();
-        assert_eq!(link.begin(), Err(Error::Removed), "another card in the same reader");
+        assert_eq!(link.begin(Patience::Some), Err(Error::Removed), "another card in the same reader");
         drop(link);
-        assert!(readers.connect(READER).unwrap().begin().is_ok());
+        assert!(readers.connect(READER).unwrap().begin(Patience::Some).is_ok());
     });
 }
 
@@ -154,8 +154,8 @@ fn a_card_swapped_for_another_before_a_reset_is_removed_for_its_link() {
         pcscd.remove(card);
         let _another = pcscd.insert_scripted();
         Rival::connect(0, pcsc::ShareMode::Shared).leave(pcsc::Disposition::ResetCard);
-        assert_eq!(link.begin(), Err(Error::Removed));
-        assert_eq!(link.begin(), Err(Error::Removed), "and for ever");
+        assert_eq!(link.begin(Patience::Some), Err(Error::Removed));
+        assert_eq!(link.begin(Patience::Some), Err(Error::Removed), "and for ever");
     });
 }
 
@@ -181,8 +181,8 @@ fn another_programs_transaction_is_waited_for_and_no_longer_than_told() {
         let mut link = readers().connect(READER).unwrap();
         let mut patient = PcscReaders::new(Duration::from_secs(10)).connect(READER).unwrap();
         let mut other = readers().connect(READER).unwrap();
-        other.begin().unwrap();
-        let (begun, time) = elapsed(|| link.begin());
+        other.begin(Patience::Some).unwrap();
+        let (begun, time) = elapsed(|| link.begin(Patience::Some));
         assert_eq!(begun, Err(Error::Busy));
         assert!((600..1500).contains(&time.as_millis()), "{time:?}");
         let ender = thread::spawn(move || {
@@ -190,7 +190,7 @@ fn another_programs_transaction_is_waited_for_and_no_longer_than_told() {
             other.end();
             other
         });
-        let (begun, time) = elapsed(|| patient.begin());
+        let (begun, time) = elapsed(|| patient.begin(Patience::Some));
         assert!(begun.is_ok() && time >= SOON - Duration::from_millis(50) && time < SOON * 2, "{begun:?} {time:?}");
         ender.join().unwrap();
     });
@@ -223,7 +223,7 @@ fn a_look_never_waits_for_a_card() {
         let mut link = readers.connect(READER).unwrap();
         readers.look().unwrap();
         let busy = thread::spawn(move || {
-            link.begin().unwrap();
+            link.begin(Patience::Some).unwrap();
             link.transmit(&[0, 0x99, 20, 0])
         });
         let (_, time) = elapsed(|| {
@@ -265,18 +265,18 @@ fn no_service_is_no_reader_and_a_new_one_is_found() {
         let readers = readers();
         assert_eq!(readers.look().unwrap().len(), 2);
         let mut link = readers.connect(READER).unwrap();
-        link.begin().unwrap();
+        link.begin(Patience::Some).unwrap();
         pcscd.stop();
         drop(card);
         assert_eq!(link.transmit(&[0, 0xCA, 0, 0]), Err(Error::NoService));
         link.end();
-        assert_eq!(link.begin(), Err(Error::NoService));
+        assert_eq!(link.begin(Patience::Some), Err(Error::NoService));
         assert_eq!(readers.look(), Ok(Vec::new()));
         assert_eq!(readers.connect(READER).err(), Some(Error::NoService));
         pcscd.start();
         let _card = pcscd.insert_scripted();
         assert!(readers.look().unwrap()[0].present);
-        assert!(readers.connect(READER).unwrap().begin().is_ok());
+        assert!(readers.connect(READER).unwrap().begin(Patience::Some).is_ok());
         drop(link);
     });
 }
@@ -336,7 +336,7 @@ fn two_cards_are_used_at_once() {
         let _card = pcscd.insert_scripted();
         let readers = readers();
         let mut held = readers.connect(READER).unwrap();
-        held.begin().unwrap();
+        held.begin(Patience::Some).unwrap();
         let busy = thread::spawn(move || held.transmit(&[0, 0x99, 20, 0]));
         let (refused, time) = elapsed(|| readers.connect(READERS[1]).err());
         assert_eq!(refused, Some(Error::NoCard));

@@ -86,6 +86,24 @@ pub trait Readers: Send + Sync {
     fn waiter(&self) -> Result<Arc<dyn Waiter>>;
 }
 
+/// One stay of a card in a reader: what tells it from any other, also to another process.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Stay {
+    /// The reader's name.
+    pub reader: String,
+    /// Its insertions and removals so far ([`ReaderState::event_count`]).
+    pub events: u32,
+}
+
+/// How long to wait for a card that another program holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Patience {
+    /// `lock_timeout`.
+    Some,
+    /// Not at all: the call is about something that can be done another time.
+    None,
+}
+
 /// Waits for readers to change.
 pub trait Waiter: Send + Sync {
     /// Returns once the readers differ from `known` (as [`Readers::look`] gave it), or when `timeout` is over. The caller
@@ -120,12 +138,12 @@ pub enum Disposition {
 
 /// A connection to one card. Used by one thread at a time; the owner holds a mutex.
 pub trait Link: Send {
-    /// Waits for the card to be ours alone, at most `lock_timeout` where that can be bounded, and reconnects if another
-    /// program has reset it. Prefer [`Transaction`], which also ends it.
+    /// Waits for the card to be ours alone, with `patience` where that can be bounded, and reconnects if another program
+    /// has reset it. Prefer [`Transaction`], which also ends it.
     ///
     /// # Errors
     /// [`Error::Removed`], [`Error::Busy`], [`Error::NoService`], [`Error::Mute`], [`Error::Reader`].
-    fn begin(&mut self) -> Result<Continuity>;
+    fn begin(&mut self, patience: Patience) -> Result<Continuity>;
 
     /// Sends one command and returns the answer whole, as it came: no GET RESPONSE, no repetition, at most 65 538 bytes.
     ///
@@ -137,13 +155,16 @@ pub trait Link: Send {
     /// Ends the transaction; a failure only means that it was over already.
     fn end(&mut self);
 
+    /// The stay of the card that this was connected to.
+    fn stay(&self) -> Stay;
+
     /// The card's answer to reset; `None` where it cannot be told.
     fn atr(&mut self) -> Option<Vec<u8>> {
         None
     }
 
-    /// Ends the connection.
-    fn close(self: Box<Self>, disposition: Disposition);
+    /// Ends the connection. Whether the card was left so: it keeps its power where others are connected to it.
+    fn close(self: Box<Self>, disposition: Disposition) -> bool;
 }
 
 /// The card for us alone, for as long as this lives.
@@ -153,12 +174,20 @@ pub struct Transaction<'a> {
 }
 
 impl<'a> Transaction<'a> {
-    /// Begins one.
+    /// Begins one, with patience.
     ///
     /// # Errors
     /// Those of [`Link::begin`].
     pub fn begin(link: &'a mut (dyn Link + 'static)) -> Result<Transaction<'a>> {
-        let continuity = link.begin()?;
+        Transaction::begin_with(link, Patience::Some)
+    }
+
+    /// Begins one.
+    ///
+    /// # Errors
+    /// Those of [`Link::begin`].
+    pub fn begin_with(link: &'a mut (dyn Link + 'static), patience: Patience) -> Result<Transaction<'a>> {
+        let continuity = link.begin(patience)?;
         Ok(Transaction { link, continuity })
     }
 

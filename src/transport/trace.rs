@@ -1,7 +1,7 @@
 //! A log of what goes to a card and comes back, at level `trace`: commands with their secrets masked, answers as status
 //! word and length only, since what a card answers may be personal.
 
-use super::{Continuity, Disposition, Link, ReaderState, Readers, Result, Waiter};
+use super::{Continuity, Disposition, Link, Patience, ReaderState, Readers, Result, Stay, Waiter};
 use crate::apdu::{Command, Response, TooShort};
 use std::fmt;
 use std::sync::Arc;
@@ -47,8 +47,8 @@ struct TracedLink {
 }
 
 impl Link for TracedLink {
-    fn begin(&mut self) -> Result<Continuity> {
-        let begun = self.link.begin();
+    fn begin(&mut self, patience: Patience) -> Result<Continuity> {
+        let begun = self.link.begin(patience);
         match &begun {
             Ok(Continuity::Kept) => log::trace!("{:?}: begin", self.reader),
             Ok(Continuity::Lost) => log::trace!("{:?}: begin, after a reset or for the first time", self.reader),
@@ -75,13 +75,17 @@ impl Link for TracedLink {
         self.link.end();
     }
 
+    fn stay(&self) -> Stay {
+        self.link.stay()
+    }
+
     fn atr(&mut self) -> Option<Vec<u8>> {
         self.link.atr()
     }
 
-    fn close(self: Box<Self>, disposition: Disposition) {
+    fn close(self: Box<Self>, disposition: Disposition) -> bool {
         log::trace!("{:?}: close, {disposition:?}", self.reader);
-        self.link.close(disposition);
+        self.link.close(disposition)
     }
 }
 

@@ -6,7 +6,7 @@ use jpki_pkcs11::emulator::foreign::{ForeignCard, ForeignKind};
 use jpki_pkcs11::emulator::image::Kind;
 use jpki_pkcs11::emulator::local::{Incident, PracticeReaders};
 use jpki_pkcs11::emulator::{Device, PracticeCard};
-use jpki_pkcs11::transport::{Continuity, Disposition, Error, Link, Readers, Transaction};
+use jpki_pkcs11::transport::{Continuity, Disposition, Error, Link, Patience, Readers, Transaction};
 use std::time::{Duration, Instant};
 
 const JPKI: &str = "00A4040C0AD392F000260100000001";
@@ -72,11 +72,11 @@ fn a_transaction_keeps_others_out_for_so_long() {
     let (mut one, mut other) = (readers.connect(READER).unwrap(), readers.connect(READER).unwrap());
     let held = Transaction::begin(&mut *one).unwrap();
     let before = Instant::now();
-    assert_eq!(other.begin(), Err(Error::Busy));
+    assert_eq!(other.begin(Patience::Some), Err(Error::Busy));
     assert!(before.elapsed() >= Duration::from_millis(200));
     assert_eq!(other.transmit(&bytes(JPKI)), Err(Error::Busy), "not without a transaction either");
     drop(held);
-    assert_eq!(other.begin(), Ok(Continuity::Lost));
+    assert_eq!(other.begin(Patience::Some), Ok(Continuity::Lost));
 }
 
 #[test]
@@ -94,24 +94,24 @@ fn who_waits_gets_the_card_when_it_is_free() {
 fn a_link_that_is_dropped_gives_up_its_transaction() {
     let readers = juki();
     let (mut one, mut other) = (readers.connect(READER).unwrap(), readers.connect(READER).unwrap());
-    one.begin().unwrap();
+    one.begin(Patience::Some).unwrap();
     drop(one);
-    assert_eq!(other.begin(), Ok(Continuity::Lost));
+    assert_eq!(other.begin(Patience::Some), Ok(Continuity::Lost));
 }
 
 #[test]
 fn a_reset_shows_at_the_next_transaction() {
     let readers = juki();
     let mut link = readers.connect(READER).unwrap();
-    assert_eq!(link.begin(), Ok(Continuity::Lost), "the first time nothing is known");
+    assert_eq!(link.begin(Patience::Some), Ok(Continuity::Lost), "the first time nothing is known");
     link.end();
-    assert_eq!(link.begin(), Ok(Continuity::Kept));
+    assert_eq!(link.begin(Patience::Some), Ok(Continuity::Kept));
     link.end();
     readers.reset(READER);
-    assert_eq!(link.begin(), Ok(Continuity::Lost));
+    assert_eq!(link.begin(Patience::Some), Ok(Continuity::Lost));
     readers.reset(READER);
     assert_eq!(link.transmit(&bytes(JPKI)), Err(Error::Reset));
-    assert_eq!(link.begin(), Ok(Continuity::Lost));
+    assert_eq!(link.begin(Patience::Some), Ok(Continuity::Lost));
     assert_eq!(hex(&link.transmit(&bytes(JPKI)).unwrap()), "9000");
 }
 
@@ -119,11 +119,11 @@ fn a_reset_shows_at_the_next_transaction() {
 fn a_removed_card_is_removed_for_its_links_even_if_it_comes_back() {
     let readers = juki();
     let mut link = readers.connect(READER).unwrap();
-    link.begin().unwrap();
+    link.begin(Patience::Some).unwrap();
     let device = readers.remove(READER).unwrap();
     assert_eq!(link.transmit(&bytes(JPKI)), Err(Error::Removed));
     readers.insert(READER, device);
-    assert_eq!(link.begin(), Err(Error::Removed));
+    assert_eq!(link.begin(Patience::Some), Err(Error::Removed));
     let mut new = readers.connect(READER).unwrap();
     assert_eq!(ask(&mut *new, JPKI).unwrap(), "9000");
 }

@@ -5,7 +5,7 @@ use crate::input::Input;
 use crate::watch::{Transaction, Watch, must};
 use jpki_pkcs11::emulator::image::Image;
 use jpki_pkcs11::emulator::{Device, PracticeCard};
-use jpki_pkcs11::transport::{Continuity, Disposition, Error, Link, ReaderState, Readers, Result, Waiter};
+use jpki_pkcs11::transport::{Continuity, Disposition, Error, Link, Patience, ReaderState, Readers, Result, Stay, Waiter};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -281,9 +281,10 @@ impl Readers for Shared {
             return Err(Error::Mute);
         }
         let insertion = world.readers[reader].card.as_ref().ok_or(Error::NoCard)?.insertion;
+        let stay = Stay { reader: name.to_owned(), events: world.readers[reader].event_count };
         world.links += 1;
-        let link =
-            FuzzLink { world: self.clone(), reader, insertion, resets: None, transaction: Transaction::default() };
+        let transaction = Transaction::default();
+        let link = FuzzLink { world: self.clone(), reader, insertion, resets: None, transaction, stay };
         Ok(Box::new(link))
     }
 
@@ -309,10 +310,11 @@ struct FuzzLink {
     insertion: u64,
     resets: Option<u64>,
     transaction: Transaction,
+    stay: Stay,
 }
 
 impl Link for FuzzLink {
-    fn begin(&mut self) -> Result<Continuity> {
+    fn begin(&mut self, _: Patience) -> Result<Continuity> {
         let mut world = self.world.lock();
         match world.input.byte() {
             0..0xD0 => {}
@@ -339,7 +341,11 @@ impl Link for FuzzLink {
         self.transaction = Transaction::default();
     }
 
-    fn close(self: Box<Self>, disposition: Disposition) {
+    fn stay(&self) -> Stay {
+        self.stay.clone()
+    }
+
+    fn close(self: Box<Self>, disposition: Disposition) -> bool {
         let mut world = self.world.lock();
         world.links -= 1;
         if disposition == Disposition::Unpower
@@ -349,6 +355,7 @@ impl Link for FuzzLink {
             card.device.power_on();
             card.resets += 1;
         }
+        true
     }
 }
 

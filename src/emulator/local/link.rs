@@ -2,7 +2,7 @@
 
 use super::{Inserted, PracticeReaders, Shared, SharedDevice, State};
 use crate::apdu::Command;
-use crate::transport::{Continuity, Disposition, Error, Link, Result};
+use crate::transport::{Continuity, Disposition, Error, Link, Patience, Result, Stay};
 use parking_lot::{Mutex, MutexGuard};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,6 +12,8 @@ pub(super) struct PracticeLink {
     shared: Arc<Shared>,
     reader: String,
     insertion: u64,
+    /// The reader's insertions and removals when the link was made.
+    events: u32,
     device: SharedDevice,
     id: u64,
     /// The card's resets when this link last began; none before the first time.
@@ -19,11 +21,12 @@ pub(super) struct PracticeLink {
 }
 
 impl PracticeLink {
-    pub fn new(shared: &Arc<Shared>, reader: &str, insertion: u64, device: &SharedDevice, id: u64) -> PracticeLink {
+    pub fn new(shared: &Arc<Shared>, stay: Stay, insertion: u64, device: &SharedDevice, id: u64) -> PracticeLink {
         PracticeLink {
             shared: Arc::clone(shared),
-            reader: reader.to_owned(),
+            reader: stay.reader,
             insertion,
+            events: stay.events,
             device: Arc::clone(device),
             id,
             resets_seen: None,
@@ -40,8 +43,12 @@ impl PracticeLink {
     }
 
     /// Waits until no other link has a transaction.
-    fn wait_for_turn<'a>(&self, mut state: MutexGuard<'a, State>) -> Result<MutexGuard<'a, State>> {
-        let deadline = Instant::now() + self.shared.lock_timeout;
+    fn wait_for_turn<'a>(&self, mut state: MutexGuard<'a, State>, patience: Patience) -> Result<MutexGuard<'a, State>> {
+        let deadline = Instant::now()
+            + match patience {
+                Patience::Some => self.shared.lock_timeout,
+                Patience::None => Duration::ZERO,
+            };
         while self.inserted(&mut state)?.owner.is_some_and(|owner| owner != self.id) {
             if Instant::now() >= deadline {
                 return Err(Error::Busy);
@@ -106,9 +113,9 @@ impl PracticeLink {
 }
 
 impl Link for PracticeLink {
-    fn begin(&mut self) -> Result<Continuity> {
+    fn begin(&mut self, patience: Patience) -> Result<Continuity> {
         let shared = Arc::clone(&self.shared);
-        let mut state = self.wait_for_turn(shared.state.lock())?;
+        let mut state = self.wait_for_turn(shared.state.lock(), patience)?;
         let inserted = self.inserted(&mut state)?;
         inserted.owner = Some(self.id);
         let resets = inserted.resets;
@@ -121,7 +128,7 @@ impl Link for PracticeLink {
     fn transmit(&mut self, command: &[u8]) -> Result<Vec<u8>> {
         let incident = self.incident(command);
         let prevented = self.befall(&incident);
-        let mut state = self.wait_for_turn(self.shared.state.lock())?;
+        let mut state = self.wait_for_turn(self.shared.state.lock(), Patience::Some)?;
         let resets = self.inserted(&mut state)?.resets;
         if self.resets_seen.is_some_and(|seen| seen != resets) {
             return Err(Error::Reset);
@@ -156,21 +163,26 @@ impl Link for PracticeLink {
         self.device.lock().as_ref().map(|device| device.atr())
     }
 
-    fn close(self: Box<Self>, disposition: Disposition) {
+    fn stay(&self) -> Stay {
+        Stay { reader: self.reader.clone(), events: self.events }
+    }
+
+    fn close(self: Box<Self>, disposition: Disposition) -> bool {
         if disposition == Disposition::Leave {
-            return;
+            return true;
         }
         let mut state = self.shared.state.lock();
-        let Ok(inserted) = self.inserted(&mut state) else { return };
+        let Ok(inserted) = self.inserted(&mut state) else { return false };
         // Others are connected: the card keeps its power for them.
         if inserted.links > 1 {
-            return;
+            return false;
         }
         inserted.powered = false;
         inserted.resets += 1;
         if let Some(device) = self.device.lock().as_mut() {
             device.power_off();
         }
+        true
     }
 }
 

@@ -8,7 +8,7 @@ pub use link::Incident;
 
 use super::{Device, PracticeCard};
 use crate::apdu::{Command, Response, Sw, VERIFY};
-use crate::transport::{Error, Link, ReaderState, Readers, Result, Waiter};
+use crate::transport::{Error, Link, ReaderState, Readers, Result, Stay, Waiter};
 use link::{Incidents, PracticeLink};
 use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
@@ -256,7 +256,8 @@ impl Readers for PracticeReaders {
         }
         inserted.links += 1;
         let device = Arc::clone(&inserted.device);
-        let link = PracticeLink::new(&self.0, reader, inserted.id, &device, id);
+        let stay = Stay { reader: slot.name.clone(), events: slot.event_count };
+        let link = PracticeLink::new(&self.0, stay, inserted.id, &device, id);
         if !std::mem::replace(&mut inserted.powered, true) {
             // Locked before `State` is let go, so that no other link's command comes first.
             let mut device = device.lock();

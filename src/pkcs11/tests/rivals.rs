@@ -1,7 +1,7 @@
 //! Another program that selects an application of its own, or resets the card, before each transaction of a session.
 
 use super::*;
-use crate::transport::{self, Continuity, Disposition, Link, ReaderState, Readers, Waiter};
+use crate::transport::{self, Continuity, Disposition, Link, Patience, ReaderState, Readers, Stay, Waiter};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -60,7 +60,7 @@ struct InterruptedLink {
 }
 
 impl Link for InterruptedLink {
-    fn begin(&mut self) -> transport::Result<Continuity> {
+    fn begin(&mut self, patience: Patience) -> transport::Result<Continuity> {
         if self.turn.begun.fetch_add(1, Ordering::Relaxed) == self.turn.before {
             match self.turn.deed {
                 Deed::Select(commands) => {
@@ -71,7 +71,7 @@ impl Link for InterruptedLink {
                 Deed::Reset => self.readers.reset(READER),
             }
         }
-        self.link.begin()
+        self.link.begin(patience)
     }
 
     fn transmit(&mut self, command: &[u8]) -> transport::Result<Vec<u8>> {
@@ -82,8 +82,12 @@ impl Link for InterruptedLink {
         self.link.end();
     }
 
-    fn close(self: Box<Self>, disposition: Disposition) {
-        self.link.close(disposition);
+    fn stay(&self) -> Stay {
+        self.link.stay()
+    }
+
+    fn close(self: Box<Self>, disposition: Disposition) -> bool {
+        self.link.close(disposition)
     }
 }
 

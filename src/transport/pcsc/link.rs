@@ -2,7 +2,7 @@
 
 use super::turns::Turns;
 use super::{Native, Own, connect_shared, error_since, event_count, fork, lock_poll};
-use crate::transport::{Continuity, Disposition, Error, Link, Result};
+use crate::transport::{Continuity, Disposition, Error, Link, Patience, Result, Stay};
 use pcsc::{Attribute, Card, Context, MAX_ATR_SIZE, MAX_BUFFER_SIZE_EXTENDED, Protocols, ShareMode, State};
 use self_cell::{MutBorrow, self_cell};
 use std::ffi::CString;
@@ -77,13 +77,17 @@ impl PcscLink {
 }
 
 impl Link for PcscLink {
-    fn begin(&mut self) -> Result<Continuity> {
+    fn begin(&mut self, patience: Patience) -> Result<Continuity> {
         if self.gone {
             return Err(Error::Removed);
         }
         self.end();
         thread::sleep(self.turns.pause(Instant::now()));
-        let deadline = Instant::now() + self.lock_timeout;
+        let deadline = Instant::now()
+            + match patience {
+                Patience::Some => self.lock_timeout,
+                Patience::None => Duration::ZERO,
+            };
         for _ in 0..=RECONNECTS {
             let card = self.card.take().map_err(error_since)?.shared();
             match alone(card, deadline) {
@@ -148,10 +152,15 @@ impl Link for PcscLink {
         status.ok().map(|status| status.atr().to_vec())
     }
 
-    fn close(mut self: Box<Self>, disposition: Disposition) {
+    fn stay(&self) -> Stay {
+        Stay { reader: self.reader.to_string_lossy().into_owned(), events: self.events }
+    }
+
+    fn close(mut self: Box<Self>, disposition: Disposition) -> bool {
         self.disconnect();
-        if disposition == Disposition::Unpower {
-            self.unpower_if_unused();
+        match disposition {
+            Disposition::Leave => true,
+            Disposition::Unpower => self.unpower_if_unused(),
         }
     }
 }
@@ -188,16 +197,21 @@ impl PcscLink {
 
     /// Cuts the card's power unless somebody else is connected to it: only then is an exclusive connection to be had. A
     /// new one, because pcsc-lite's SCardReconnect would wait for the others without end.
-    fn unpower_if_unused(&self) {
-        let Ok(context) = self.context.ours() else { return };
+    fn unpower_if_unused(&self) -> bool {
+        let Ok(context) = self.context.ours() else { return false };
         match fork::long(|| context.connect(&self.reader, ShareMode::Exclusive, Protocols::ANY)) {
-            Ok(card) => {
-                if let Err((card, failure)) = fork::short(|| card.disconnect(pcsc::Disposition::UnpowerCard)) {
+            Ok(card) => match fork::short(|| card.disconnect(pcsc::Disposition::UnpowerCard)) {
+                Ok(()) => true,
+                Err((card, failure)) => {
                     log::warn!("the card's power could not be cut: {failure}");
                     mem::forget(card);
+                    false
                 }
+            },
+            Err(failure) => {
+                log::warn!("the card keeps its power: {failure}");
+                false
             }
-            Err(failure) => log::warn!("the card keeps its power: {failure}"),
         }
     }
 
