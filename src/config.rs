@@ -47,8 +47,10 @@ pub struct Config {
     pub log_level: log::LevelFilter,
     /// Where what was learnt about cards is kept; `None` under AT_SECURE or without a home of our own.
     pub state_dir: Option<PathBuf>,
-    /// Where the processes of one user meet; `None` without a safe `XDG_RUNTIME_DIR`.
-    pub runtime_dir: Option<PathBuf>,
+    /// Directories where the processes of one user meet, as far as there are any.
+    pub places: Vec<PathBuf>,
+    /// `last_try`: who may use the last try of a secret.
+    pub last_try: LastTry,
     /// Why this configuration cannot be used, and what to do, as a sentence: a file that somebody meant is malformed, may
     /// have been written by others, or is not there although it was named. Then no reader is used ([`crate::readers`]).
     pub unusable: Option<String>,
@@ -92,6 +94,16 @@ pub enum Pss {
     Off,
 }
 
+/// Who may use the last try of a secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LastTry {
+    /// Whoever is given a secret.
+    Anybody,
+    /// The program `jpki` alone, which asks first: a service that was set up with a wrong secret cannot lock it.
+    Jpki,
+}
+
 impl Default for Config {
     fn default() -> Config {
         Config {
@@ -109,7 +121,8 @@ impl Default for Config {
             log: None,
             log_level: log::LevelFilter::Info,
             state_dir: None,
-            runtime_dir: None,
+            places: Vec::new(),
+            last_try: LastTry::Anybody,
             unusable: None,
             notes: Vec::new(),
         }
@@ -122,7 +135,7 @@ impl Config {
     /// out.
     pub fn load(environment: &Environment) -> Config {
         let mut config =
-            Config { state_dir: environment.state_dir(), runtime_dir: environment.runtime_dir(), ..Config::default() };
+            Config { state_dir: environment.state_dir(), places: environment.places(), ..Config::default() };
         for source in environment.sources() {
             config.read(&source, environment.user);
         }
@@ -169,6 +182,7 @@ impl Config {
             authorities,
             hold_pin,
             pss,
+            last_try,
             extended_read,
             lock_timeout,
             ignore_readers,
@@ -182,6 +196,7 @@ impl Config {
         set(&mut self.authorities, authorities.map(Some));
         set(&mut self.hold_pin, hold_pin);
         set(&mut self.pss, pss);
+        set(&mut self.last_try, last_try);
         set(&mut self.extended_read, extended_read);
         set(&mut self.lock_timeout, lock_timeout.map(|seconds| seconds.0));
         set(&mut self.ignore_readers, ignore_readers.map(|parts| parts.into_iter().map(String::from).collect()));

@@ -7,6 +7,7 @@
 //!
 //! ```text
 //! apdu:
+//! key:
 //! secret:
 //! sys:
 //! text:
@@ -14,14 +15,14 @@
 //! words:
 //! config:      sys text
 //! logging:     sys text
-//! login_lock:  sys
 //! transport:   apdu sys
+//! logins:      key sys transport
 //! cert:        text words
-//! card:        apdu login_lock secret sys tlv transport
+//! card:        apdu key logins secret sys tlv transport
 //! emulator:    apdu sys transport
 //! readers:     config emulator transport
-//! pkcs11:      card cert config logging login_lock readers secret sys text transport
-//! cli:         apdu card cert config emulator logging login_lock readers secret sys text tlv transport words
+//! pkcs11:      card cert config logging logins readers secret sys text transport
+//! cli:         apdu card cert config emulator logging logins readers secret sys text tlv transport words
 //! ```
 //!
 //! * [`card`] speaks the applet's commands and knows no certificate; [`cert`] reads certificates and knows no card.
@@ -63,15 +64,17 @@
 //! 3. a reader's connection, while a card is talked to: a card that keeps silent holds up its own reader's calls only;
 //! 4. `looking`, while the readers' presence is asked for, which waits for no card; nobody waits for it longer than until the
 //!    look of another thread is a second old;
-//! 5. leaves, held for no I/O and no other lock: the tables of slots, sessions, readers and waiters, a token's state, the
-//!    closing flag.
+//! 5. the table of sessions, with which in hand it is decided that a login has none left;
+//! 6. leaves, held for no I/O and no other lock: the tables of slots, readers and waiters, a token's state, the closing
+//!    flag.
 //!
-//! The file by which processes count a card's logins (`login_lock.rs`) is waited for before a reader's connection is taken,
-//! and only tried while that is held.
+//! The records by which processes count a card's logins ([`logins`]) are waited for before a reader's connection is taken,
+//! no longer than `lock_timeout`, and only tried while that is held; authentication's before the signature's.
 //!
 //! # Decisions that the code alone does not tell
 //!
-//! * **No thread of ours.** Presence is asked for by the calls that concern a slot; C_WaitForSlotEvent blocks its caller.
+//! * **No thread of ours.** Presence is asked for by the calls that concern a slot; C_WaitForSlotEvent blocks its caller. The
+//!   one exception lives for two seconds at most, when a process ends without C_Finalize (`pkcs11/exit.rs`).
 //! * **Optimism where it costs nothing.** A query, a READ or a signature is sent without a SELECT on the belief that the
 //!   application is still selected; an answer that the application would not give leads to SELECT AID and a second try.
 //!   VERIFY and CHANGE are never sent so: they exist inside [`card::Card::session`] only, and no layer repeats them.
@@ -79,7 +82,11 @@
 //!   caller hears CKR_USER_NOT_LOGGED_IN. The one secret ever sent without a person typing it is the authentication PIN of
 //!   this very login, under the conditions of `pkcs11/signing.rs`, `regain`.
 //! * **A logout that logs out.** The verified state outlives disconnecting and resets, so the last login among this user's
-//!   processes (`login_lock.rs`) selects another application when it ends.
+//!   processes selects another application when it ends. The strong login never yields to the weak one: a signature login
+//!   that ends takes the card's state from authentication logins, which regain it. A login that nobody ended (a process that
+//!   was killed, a card that could not be reached) has left a mark, and whoever looks at the card next pays ([`logins`]).
+//! * **A secret that was refused is not sent again,** by any process of this user, unless the counter says that it may have
+//!   been set anew; and a held PIN is not presented after a change by any of them ([`logins`]).
 //! * **Four files of one code.** The module knows its file name: `…-auth` and `…-sign` show one token each, since a browser
 //!   shown both asks for the signature password and could send name and address to any server; `…-ssh` is a second name for
 //!   what `…-auth` shows. OpenSSH, kinit and others take each certificate of a token for one of the holder's, so `…-auth`
@@ -90,15 +97,18 @@
 //!   (`transport/pcsc/turns.rs`).
 //! * **Fork.** A child knows that it is another process (`sys/process.rs`: a page that the system wipes, since numbers come
 //!   twice) and leaves its parent's state alone, locks included: it is uninitialised until it calls C_Initialize, and what it
-//!   inherited is leaked, for closing it would reset the parent's card. A fork waits for the moments in which libpcsclite
-//!   holds its own lock, and neither it nor a call for longer than a second (`transport/pcsc/fork.rs`).
+//!   inherited is leaked, for closing it would reset the parent's card; but the locks by which logins are counted it closes
+//!   at once (`sys/descriptors.rs`). A fork waits for the moments in which libpcsclite holds its own lock, and neither it nor
+//!   a call for longer than a second (`transport/pcsc/fork.rs`).
 //! * **A thread is not cancelled inside a call.** It would be unwound out of libpcsclite with locks in its hands.
 //!   C_WaitForSlotEvent waits in parts, between which it may be (`entry.rs`).
 //! * **Memory is wiped as it is given back** (`sys/wiping.rs`), so that a name and an address do not outlive the login in the
 //!   memory of a program. A program that links this crate has its heap wiped, too, and can have no allocator of its own.
 //! * **The end of the process.** libpcsclite frees its table of contexts as the process ends, beside threads that look into
 //!   it: this library's end comes before and lets no other thread begin a call (`transport/pcsc/fork.rs`).
-//! * **Nothing is cached on disk** but what a card was found unable to do (`card/abilities.rs`).
+//! * **Nothing is cached on disk** but what a card was found unable to do (`card/abilities.rs`), who is logged in, and which
+//!   change of a secret was the last ([`logins`]); none of it is about a person. What was refused is kept in memory only
+//!   (tmpfs).
 
 pub mod apdu;
 pub mod card;
@@ -108,8 +118,9 @@ pub mod cli;
 pub mod config;
 #[cfg(feature = "practice")]
 pub mod emulator;
+pub mod key;
 pub mod logging;
-mod login_lock;
+pub mod logins;
 pub mod pkcs11;
 pub mod readers;
 pub mod secret;

@@ -7,10 +7,10 @@
 
 mod acl;
 mod cancel;
-mod ending;
 mod clock;
 #[cfg(unix)]
 mod descriptors;
+mod ending;
 #[cfg(unix)]
 mod exit;
 mod filesystem;
@@ -26,10 +26,10 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 
 pub use acl::has_acl;
 pub use cancel::{Uncancelled, die_if_cancelled};
-pub use ending::{at_end, is_ended_by_another_thread};
 pub use clock::since_boot;
 #[cfg(unix)]
 pub use descriptors::ClosedInChildren;
+pub use ending::{at_end, is_ended_by_another_thread};
 #[cfg(unix)]
 pub use exit::at_exit;
 pub use filesystem::{Filesystem, filesystem};

@@ -228,12 +228,17 @@ fn the_state_and_runtime_directories_are_private_and_about_nobody() {
     let record = home.record();
     assert_eq!(mode(&record), 0o600);
     let lock = fs::read_dir(home.runtime()).unwrap().next().unwrap().unwrap().path();
-    assert_eq!((mode(&lock), fs::metadata(&lock).unwrap().len()), (0o600, 0));
+    assert_eq!(mode(&lock), 0o600);
     assert_eq!(fs::read_to_string(&record).unwrap(), "version = 1\nshort_ids = true\npss = false\n");
     // Neither is named by anything printed on the card or written in a certificate.
     let serial = Store::open(&home.card).unwrap().read().unwrap().serial;
     for name in [&record, &lock] {
         assert!(!name.to_string_lossy().contains(serial.trim()), "{}", name.display());
+        let content = fs::read(name).unwrap();
+        for of_the_holder in [serial.trim(), PIN] {
+            let found = content.windows(of_the_holder.len()).any(|window| window == of_the_holder.as_bytes());
+            assert!(!found, "{}", name.display());
+        }
     }
 }
 

@@ -25,19 +25,34 @@ impl<'c, 'a> Application<'c, 'a> {
         Application(channel)
     }
 
-    /// Presents `pin` for `key`, once. If it is not yet known whether the card takes short EF ids, or the secret was last
-    /// seen locked, an empty VERIFY asks first; a locked secret is not sent.
+    /// Presents `pin` for `key`, once. An empty VERIFY asks for the counter first if it is not yet known whether the card
+    /// takes short EF ids, if the secret was last seen locked, which is not sent then, if the last try is to be left alone,
+    /// or if the card has refused this very secret before: it is sent again only where the counter says that it may have
+    /// been set anew.
     ///
     /// # Errors
-    /// [`Error::Refused`] with what is left. Any other error leaves it unknown whether a try was spent; the secret must not
-    /// be sent again without asking the person.
+    /// [`Error::Refused`] with what is left. [`Error::RefusedBefore`], [`Error::LastTry`]: it was not sent. Any other error
+    /// leaves it unknown whether a try was spent; the secret must not be sent again without asking the person.
     pub fn verify(&mut self, key: Key, pin: &Pin) -> Result<()> {
         let profile = self.0.state.profile.key(key).ok_or(Error::NoKey)?;
         let known = self.0.state.counter(key).known;
-        if self.0.state.abilities.short_ids.is_none() || matches!(known, Some(Tries::Locked | Tries::NotInitialised)) {
-            let tries = self.0.query_tries(profile)?;
+        let (refused_before, keep_last_try) =
+            (self.0.state.logins.has_refused(key, pin.bytes()), self.0.state.keep_last_try);
+        if self.0.state.abilities.short_ids.is_none()
+            || matches!(known, Some(Tries::Locked | Tries::NotInitialised))
+            || refused_before
+            || keep_last_try
+        {
+            let tries = self.tries(key)?;
             if matches!(tries, Tries::Locked | Tries::NotInitialised) {
                 return Err(Error::Refused(tries));
+            }
+            // What the counter says may have made it forgotten.
+            if refused_before && self.0.state.logins.has_refused(key, pin.bytes()) {
+                return Err(Error::RefusedBefore);
+            }
+            if keep_last_try && tries == Tries::Left(1) {
+                return Err(Error::LastTry);
             }
         }
         let target = self.0.target(profile.pin_ef)?;
@@ -52,16 +67,31 @@ impl<'c, 'a> Application<'c, 'a> {
         if tries != Tries::Uncounted {
             self.0.state.counter(key).known = Some(tries);
         }
-        if sw.is_ok() { Ok(()) } else { Err(Error::Refused(tries)) }
+        if sw.is_ok() {
+            self.0.state.logins.forget_refusals(key);
+            return Ok(());
+        }
+        let left = match tries {
+            Tries::Left(left) => Some(left),
+            Tries::Locked => Some(0),
+            Tries::Uncounted => None,
+            // A card without a secret has compared nothing.
+            Tries::NotInitialised => return Err(Error::Refused(tries)),
+        };
+        self.0.state.logins.remember_refusal(key, pin.bytes(), left);
+        Err(Error::Refused(tries))
     }
 
-    /// Sets a new secret for `key`, whose old one [`Application::verify`] has just presented; sent once.
+    /// Sets a new secret for `key`, whose old one [`Application::verify`] has just presented; sent once. Other processes,
+    /// which may hold the old one, are told before that.
     ///
     /// # Errors
-    /// [`Error::Status`] if the card refuses; the old secret then stays.
+    /// [`Error::Status`] if the card refuses; the old secret then stays. [`Error::Logins`]: they could not be
+    /// told, and it was not sent.
     pub fn change(&mut self, key: Key, pin: &Pin) -> Result<()> {
         let profile = self.0.state.profile.key(key).ok_or(Error::NoKey)?;
         let target = self.0.target(profile.pin_ef)?;
+        self.0.state.logins.number_change(key)?;
         let sw = self.0.talk.exchange_once(&commands::change(target, pin.bytes()))?.sw;
         if sw.is_ok() { Ok(()) } else { Err(Error::Status { ins: apdu::CHANGE_REFERENCE_DATA, sw }) }
     }
@@ -76,6 +106,11 @@ impl<'c, 'a> Application<'c, 'a> {
             Some(known) => Ok(known),
             None => self.0.query_tries(profile),
         }
+    }
+
+    /// Which change of the secret of `key` was the last, by processes of this user ([`crate::logins::Logins::changes`]).
+    pub fn changes(&self, key: Key) -> Option<Vec<u64>> {
+        self.0.state.logins.changes(key)
     }
 
     /// Whether EF 0006, read again now, is what it was when the card was recognised, to the last byte.
@@ -145,6 +180,23 @@ impl<'a> Channel<'a> {
     }
 
     pub(super) fn query_tries(&mut self, key: &KeyProfile) -> Result<Tries> {
+        let mut tries = self.ask_tries(key)?;
+        let before = self.state.counter(key.key).known;
+        if before.is_some_and(|before| rank(tries) < rank(before)) {
+            // Somebody has presented a wrong secret, or asking costs tries: with nobody between, the second answer tells.
+            let again = self.ask_tries(key)?;
+            self.state.counter(key.key).frozen |= rank(again) < rank(tries);
+            tries = again;
+        }
+        self.state.counter(key.key).known = Some(tries);
+        if let Tries::Left(left) = tries {
+            self.state.logins.note_tries(key.key, left, key.tries);
+        }
+        Ok(tries)
+    }
+
+    /// One answer of the counter.
+    fn ask_tries(&mut self, key: &KeyProfile) -> Result<Tries> {
         let mut target = match self.target(key.pin_ef) {
             Err(Error::Status { sw: Sw::NOT_FOUND, .. }) if self.certain => return Ok(Tries::NotInitialised),
             target => target?,
@@ -169,9 +221,6 @@ impl<'a> Channel<'a> {
         {
             self.state.abilities.short_ids = Some(true);
         }
-        let counter = self.state.counter(key.key);
-        counter.frozen |= counter.known.is_some_and(|known| rank(tries) < rank(known));
-        counter.known = Some(tries);
         Ok(tries)
     }
 

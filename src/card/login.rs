@@ -1,7 +1,12 @@
 //! The end of a login: who may still need it, and what makes the card forget it.
 
-use super::{Card, Error, Result};
-use crate::login_lock::{self, LastLogin, LoginLock};
+use super::channel::Channel;
+use super::{Card, Error, Key, Result, State};
+use crate::logins::{Last, Login};
+use crate::transport::Patience;
+
+/// After so many debts in a row, each of which came up while the last was paid, the next look goes on.
+const DEBTS: usize = 3;
 
 /// What the end of one login has made of the card.
 #[derive(Debug)]
@@ -9,23 +14,69 @@ use crate::login_lock::{self, LastLogin, LoginLock};
 pub(crate) enum LoginEnd {
     /// Nobody is logged in to it.
     Out,
-    /// It is as it was, for another process of this user is logged in to it.
+    /// It is as it was, for another login of this user's processes needs it.
     Others,
     /// It refused to be left and may still be logged in: [`Card::close`] without power is what remains, before anybody
     /// else begins a login.
-    Refused(LastLogin),
+    Refused(Last),
 }
 
 impl Card {
-    /// Ends the login that `lock` announced: the card forgets every secret it was given, so that nobody uses its keys
-    /// without them, unless another process of this user is logged in, whose login that would end too.
+    /// Ends `login`: the card forgets every secret it was given, so that nobody uses its keys without them, unless another
+    /// login of this user's processes lives which that must not end ([`crate::logins`]).
     ///
     /// # Errors
-    /// [`Error::Transport`].
-    pub(crate) fn end_login(&mut self, lock: Option<LoginLock>) -> Result<LoginEnd> {
+    /// [`Error::Transport`]: the login counts for nobody any more, and whoever has the card next ends it.
+    pub(crate) fn end_login(&mut self, login: &Login) -> Result<LoginEnd> {
+        login.release();
         // Held until the card is logged out, so that nobody begins a login that this would end.
-        let Some(last) = login_lock::end(lock) else { return Ok(LoginEnd::Others) };
-        Ok(if self.end_logins()? { LoginEnd::Out } else { LoginEnd::Refused(last) })
+        let Some(last) = self.logins().last(login.key()) else { return Ok(LoginEnd::Others) };
+        if !self.end_logins()? {
+            return Ok(LoginEnd::Refused(last));
+        }
+        last.left();
+        // Whoever could not have the records meanwhile has left a login to us. What cannot be done about that now is owed by
+        // all, and no failure of this end.
+        if let Err(error) = self.settle() {
+            log::debug!("another login stays on the card: {error}");
+        }
+        Ok(LoginEnd::Out)
+    }
+
+    /// Ends a login on the card that nobody ends: whoever had it was killed, or could not reach the card. No APDU where
+    /// there is none, and no waiting for a card that another program holds.
+    ///
+    /// # Errors
+    /// [`Error::Transport`]: it is still owed.
+    pub(crate) fn settle(&mut self) -> Result<()> {
+        if self.state.is_in_debt() { self.begin_with(Patience::None)?.settle() } else { Ok(()) }
+    }
+}
+
+impl State {
+    /// Whether the records say that somebody has logged in, who may be gone.
+    fn is_in_debt(&self) -> bool {
+        !self.clings && Key::ALL.iter().any(|&key| self.logins.is_marked(key))
+    }
+}
+
+impl Channel<'_> {
+    /// [`Card::settle`] in this transaction.
+    pub(super) fn settle(&mut self) -> Result<()> {
+        for _ in 0..DEBTS {
+            if !self.state_mut().is_in_debt() {
+                break;
+            }
+            let Some(last) = self.state_mut().logins.owed() else { break };
+            if !self.leave_application()? {
+                self.state_mut().clings = true;
+                log::warn!("the card refuses to be logged out; take it out of its reader");
+                break;
+            }
+            log::info!("a login that nobody ended was ended on the card");
+            last.left();
+        }
+        Ok(())
     }
 }
 

@@ -17,18 +17,21 @@ mod login;
 mod profile;
 mod talk;
 
+pub use crate::key::Key;
 pub use channel::Application;
 pub use commands::Scheme;
 pub use info::TokenInfo;
 pub(crate) use login::LoginEnd;
-pub use profile::{File, Key, KeyProfile, Kind, Profile};
+pub use profile::{File, KeyProfile, Kind, Profile};
 
 use crate::apdu::Sw;
+use crate::logins::{self, Logins, Meeting};
 use crate::secret::Form;
-use crate::transport::{self, Disposition, Link, Transaction};
+use crate::transport::{self, Disposition, Link, Patience, Transaction};
 use abilities::Abilities;
 use channel::Channel;
 use std::path::PathBuf;
+use std::sync::Arc;
 use talk::Talk;
 
 /// What went wrong between this program and the application on the card.
@@ -51,6 +54,15 @@ pub enum Error {
     /// The secret was refused, or not even sent because the card says that it is locked or was never set.
     #[error("the secret was refused")]
     Refused(Tries),
+    /// The secret was not sent: the card has refused it before.
+    #[error("the card has refused this secret before; it was not sent again")]
+    RefusedBefore,
+    /// The secret was not sent: it would use the last try, which is not for this program to use.
+    #[error("one try is left, which this program does not use; the secret was not sent")]
+    LastTry,
+    /// Other processes cannot be told what is about to happen; nothing was sent.
+    #[error(transparent)]
+    Logins(#[from] logins::Error),
     /// This kind of card has no such key.
     #[error("this card has no such key")]
     NoKey,
@@ -89,6 +101,10 @@ pub struct Options {
     pub extended_read: bool,
     /// Where verdicts about cards are kept between processes; `None`: nowhere.
     pub state_dir: Option<PathBuf>,
+    /// Where the user's processes meet, and what this one remembers.
+    pub meeting: Arc<Meeting>,
+    /// Leave the last try of a secret alone.
+    pub keep_last_try: bool,
 }
 
 /// What one look at a card found.
@@ -124,14 +140,17 @@ struct State {
     block: u16,
     extended: bool,
     counters: [Counter; 2],
+    logins: Logins,
+    keep_last_try: bool,
+    /// Whether the card was found to refuse every other application, so that it is not asked at every look.
+    clings: bool,
 }
 
 /// What is known about a try counter.
 #[derive(Debug, Clone, Copy, Default)]
 struct Counter {
     known: Option<Tries>,
-    /// It fell between two queries without a VERIFY of ours: this card may be spending tries on queries, so this link asks
-    /// no more.
+    /// It fell between two queries in one transaction: this card spends tries on queries, so this link asks no more.
     frozen: bool,
 }
 
@@ -150,17 +169,17 @@ impl Card {
     /// [`Error::Transport`]; that is no verdict, and the link is closed.
     pub fn probe(mut link: Box<dyn Link>, options: &Options) -> Result<Probe> {
         match recognise(&mut *link, options) {
-            Ok(Recognised::Ours(state)) => Ok(Probe::Ours(Box::new(Card { link, state }))),
+            Ok(Recognised::Ours(state)) => Ok(Probe::Ours(Box::new(Card { link, state: *state }))),
             Ok(Recognised::Unserved(label)) => {
-                link.close(Disposition::Leave);
+                close_as_it_is(link);
                 Ok(Probe::Unserved { label })
             }
             Ok(Recognised::Foreign) => {
-                link.close(Disposition::Leave);
+                close_as_it_is(link);
                 Ok(Probe::Foreign)
             }
             Err(error) => {
-                link.close(Disposition::Leave);
+                close_as_it_is(link);
                 Err(error)
             }
         }
@@ -174,6 +193,11 @@ impl Card {
     /// What is true of every card of its kind.
     pub fn profile(&self) -> &'static Profile {
         self.state.profile
+    }
+
+    /// Who is logged in to it.
+    pub fn logins(&self) -> &Logins {
+        &self.state.logins
     }
 
     /// EF 0006 as it was read when the card was recognised.
@@ -208,8 +232,9 @@ impl Card {
 
     /// The try counter of `key`'s secret, by one empty VERIFY: no try is spent.
     ///
-    /// Should the counter fall between two calls without a VERIFY of ours, this link asks no more and goes on telling the
-    /// last value, until [`Application::verify`] has settled it.
+    /// Should the counter have fallen since the last call without a VERIFY of ours, it is asked once more at once. As a
+    /// rule another program has had a wrong secret. But if it falls again, with nobody between, this link asks no more and
+    /// goes on telling the last value, until [`Application::verify`] has settled it.
     ///
     /// # Errors
     /// [`Error::NoKey`], [`Error::Transport`], [`Error::Status`].
@@ -315,12 +340,17 @@ impl Card {
     }
 
     /// Ends the connection.
-    pub fn close(self, disposition: Disposition) {
-        self.link.close(disposition);
+    /// Whether it left the card so, which may keep its power.
+    pub fn close(self, disposition: Disposition) -> bool {
+        self.link.close(disposition)
     }
 
     fn begin(&mut self) -> Result<Channel<'_>> {
-        Ok(Channel::new(Transaction::begin(&mut *self.link)?, &mut self.state))
+        self.begin_with(Patience::Some)
+    }
+
+    fn begin_with(&mut self, patience: Patience) -> Result<Channel<'_>> {
+        Ok(Channel::new(Transaction::begin_with(&mut *self.link, patience)?, &mut self.state))
     }
 
     /// Runs `work`, which spends nothing when it fails, on the belief that the application is selected; once more after a
@@ -341,12 +371,13 @@ impl Card {
 }
 
 enum Recognised {
-    Ours(State),
+    Ours(Box<State>),
     Unserved(String),
     Foreign,
 }
 
 fn recognise(link: &mut (dyn Link + 'static), options: &Options) -> Result<Recognised> {
+    let stay = link.stay();
     let mut talk = Talk::new(Transaction::begin(link)?);
     if !talk.select_jpki()?.is_ok() {
         return Ok(Recognised::Foreign);
@@ -362,6 +393,7 @@ fn recognise(link: &mut (dyn Link + 'static), options: &Options) -> Result<Recog
     if short_ids.is_some() {
         abilities.short_ids = short_ids;
     }
+    let logins = Logins::new(&options.meeting, info.fingerprint(), stay);
     let mut state = State {
         profile,
         info,
@@ -372,15 +404,26 @@ fn recognise(link: &mut (dyn Link + 'static), options: &Options) -> Result<Recog
         block: 256,
         extended: options.extended_read,
         counters: Default::default(),
+        logins,
+        keep_last_try: options.keep_last_try,
+        clings: false,
     };
+    let mut channel = Channel::resume(talk, &mut state);
     if profile.directory {
-        let mut channel = Channel::resume(talk, &mut state);
         let directory = channel.read_directory()?;
         channel.state_mut().directory = directory;
         let absent = channel.absent_key()?;
         channel.state_mut().absent = absent;
     }
-    Ok(Recognised::Ours(state))
+    // Before anything but what identifies the card: whoever was killed has left its keys open.
+    channel.settle()?;
+    drop(channel);
+    Ok(Recognised::Ours(Box::new(state)))
+}
+
+/// Ends a connection to a card that is none of ours, or could not be asked: however it is.
+fn close_as_it_is(link: Box<dyn Link>) {
+    link.close(Disposition::Leave);
 }
 
 impl State {

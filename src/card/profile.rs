@@ -1,6 +1,7 @@
 //! The generations of the card as tables: what each kind is called, which files hold what, and the form of its secrets
 //! (`card.md` §2, §4, §10). A new generation is a new row here.
 
+use crate::key::Key;
 use crate::secret::{self, Form};
 
 /// The application identifier of the JPKI application (`card.md` §1.3).
@@ -15,28 +16,6 @@ pub const TOKEN_INFO_EF: u8 = 0x06;
 pub const DIRECTORY_EF: u8 = 0x08;
 /// What every label of a JPKI application begins with.
 pub const LABEL_PREFIX: &str = "JPKIAP";
-
-/// The two key pairs of the application, each with a secret of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Key {
-    /// User authentication (利用者証明用).
-    Authentication,
-    /// Digital signature (署名用).
-    Signature,
-}
-
-impl Key {
-    /// Both, authentication first.
-    pub const ALL: [Key; 2] = [Key::Authentication, Key::Signature];
-
-    /// The other one.
-    pub fn other(self) -> Key {
-        match self {
-            Key::Authentication => Key::Signature,
-            Key::Signature => Key::Authentication,
-        }
-    }
-}
 
 /// The four certificates of a card.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

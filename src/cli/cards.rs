@@ -4,12 +4,14 @@ use super::terminal::Terminal;
 use super::{Exit, Failure, Result, output};
 use crate::card::{self, Card, Key, Kind, Probe};
 use crate::config::Config;
+use crate::logins::Meeting;
 use crate::readers;
 use crate::text::sanitise;
 use crate::transport::pcsc::PcscReaders;
 use crate::transport::{ReaderState, Readers};
 use crate::words::{self, Words};
 use serde::Serializer;
+use std::sync::Arc;
 
 /// A reader and what lies in it.
 pub struct Reader {
@@ -73,7 +75,13 @@ pub fn states(config: &Config, readers: &dyn Readers) -> Result<Vec<ReaderState>
 
 /// What lies in these of `readers`.
 pub fn contents(config: &Config, readers: &dyn Readers, states: Vec<ReaderState>) -> Vec<Reader> {
-    let options = card::Options { extended_read: config.extended_read, state_dir: config.state_dir.clone() };
+    let options = card::Options {
+        extended_read: config.extended_read,
+        state_dir: config.state_dir.clone(),
+        meeting: Arc::new(Meeting::new(&config.places, &Arc::default())),
+        // The last try is this program's to use: it asks first.
+        keep_last_try: false,
+    };
     let look = |state: ReaderState| {
         let content = content(&state, config, readers, &options);
         Reader { name: state.name, content }

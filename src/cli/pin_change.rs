@@ -48,8 +48,8 @@ pub fn run(arguments: &Arguments, config: &Config, language: Language) -> Result
     let secret = Secret::of(&mut card, key, language)?;
     let old = secret.ask(&mut terminal, &arguments.asking)?;
     let new = secret.ask_new(&mut terminal)?;
-    let mut login = Login::announce(&card, config);
-    let outcome = change(&mut card, &mut login, key, &old, &new);
+    let mut login = Login::announce(&card, key, config)?;
+    let outcome = change(&mut card, &mut login, &old, &new);
     let ended = login.end(*card, language);
     // First what became of the secret: whoever does not hear of it tries the wrong one next.
     Failure::both(outcome.tell(&secret, language), ended)
@@ -68,18 +68,20 @@ pub enum Outcome {
     Unknown(card::Error),
 }
 
-/// Changes the secret of `key` from `old` to `new`, each of which is sent once at most.
-pub fn change(card: &mut Card, login: &mut Login, key: Key, old: &Pin, new: &Pin) -> Outcome {
+/// Changes the secret of `login`'s key from `old` to `new`, each of which is sent once at most.
+pub fn change(card: &mut Card, login: &mut Login, old: &Pin, new: &Pin) -> Outcome {
     let mut presented = false;
     let result = card.session(|application| {
-        login.verify(application, key, old)?;
+        login.verify(application, old)?;
         presented = true;
-        application.change(key, new)
+        application.change(login.key(), new)
     });
     match result {
         Ok(()) => Outcome::Changed,
         Err(error) if !presented => Outcome::NotPresented(error),
         Err(error @ card::Error::Status { sw, .. }) if nothing_changed(sw) => Outcome::Refused(error),
+        // Other processes could not be told, so the new one was not sent.
+        Err(error @ card::Error::Logins(_)) => Outcome::Refused(error),
         Err(error) => Outcome::Unknown(error),
     }
 }

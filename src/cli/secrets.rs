@@ -5,7 +5,7 @@ use super::terminal::Terminal;
 use super::{Exit, Failure, Result, output};
 use crate::card::{self, Application, Card, Key, Kind, LoginEnd, Tries};
 use crate::config::Config;
-use crate::login_lock::{self, LoginLock};
+use crate::logins::{self, Wait};
 use crate::secret::{Form, Malformed, Pin};
 use crate::transport::{self, Disposition};
 use crate::words::{self, Language, Words};
@@ -85,6 +85,8 @@ impl Secret {
     pub fn failure(&self, error: card::Error) -> Failure {
         match error {
             card::Error::Refused(Tries::Locked) => self.locked(),
+            card::Error::RefusedBefore => Failure::new(Exit::NotSent, error.to_string())
+                .next("No try was used. Type another one, or ask jpki status how many tries are left."),
             card::Error::Transport(error) => {
                 let what = format!("{error}; whether a try was used is not known");
                 Failure::new(Failure::from(error).exit(), what).next("Ask jpki status how many are left.")
@@ -141,24 +143,36 @@ pub fn locked_sentence(kind: Kind, key: Key) -> Words {
 
 /// A login of one command; other processes of this user see it from before its secret is presented.
 pub struct Login {
-    lock: Option<LoginLock>,
+    announced: logins::Login,
     /// Whether the card may take the secret as given.
     begun: bool,
 }
 
 impl Login {
-    /// Announces it; to be called before the secret is presented to `card`.
-    pub fn announce(card: &Card, config: &Config) -> Login {
-        let lock = login_lock::announce(config.runtime_dir.as_deref(), &card.info().fingerprint());
-        Login { lock, begun: false }
+    /// Announces one with `key`; to be called before its secret is presented to `card`.
+    ///
+    /// # Errors
+    /// [`Exit::Failed`]: it cannot be announced. Nothing was sent.
+    pub fn announce(card: &Card, key: Key, config: &Config) -> Result<Login> {
+        let wait = Wait { longest: config.lock_timeout, given_up: &|| false };
+        let announced = card.logins().announce(key, &wait).map_err(|error| {
+            Failure::new(Exit::Failed, error.to_string())
+                .next("Nothing was sent to the card and no try was used. Try again.")
+        })?;
+        Ok(Login { announced, begun: false })
     }
 
-    /// Begins it: presents `pin` for `key`, once.
+    /// The key it is with.
+    pub fn key(&self) -> Key {
+        self.announced.key()
+    }
+
+    /// Begins it: presents `pin`, once.
     ///
     /// # Errors
     /// Those of [`Application::verify`].
-    pub fn verify(&mut self, application: &mut Application<'_, '_>, key: Key, pin: &Pin) -> card::Result<()> {
-        let verified = application.verify(key, pin);
+    pub fn verify(&mut self, application: &mut Application<'_, '_>, pin: &Pin) -> card::Result<()> {
+        let verified = application.verify(self.announced.key(), pin);
         self.begun |= verified.as_ref().err().is_none_or(card::Error::may_have_logged_in);
         verified
     }
@@ -168,14 +182,15 @@ impl Login {
     /// # Errors
     /// [`Exit::Failed`] where the card may still be logged in.
     pub fn end(self, mut card: Card, language: Language) -> Result<()> {
+        let still = |why: String| Failure::new(Exit::Failed, why).next(words::STILL_LOGGED_IN.text(language));
         // Also where the secret was refused: whoever has logged out since this was announced has left the card to it.
-        if !self.begun && self.lock.is_none() {
-            return Ok(());
-        }
-        match card.end_login(self.lock) {
+        match card.end_login(&self.announced) {
             Ok(LoginEnd::Out | LoginEnd::Others) => Ok(()),
-            Ok(LoginEnd::Refused(_last)) => {
-                card.close(Disposition::Unpower);
+            Ok(LoginEnd::Refused(last)) => {
+                if !card.close(Disposition::Unpower) {
+                    return Err(still("the card refuses to be logged out".into()));
+                }
+                last.left();
                 output::warn(words::POWER_CUT.text(language));
                 Ok(())
             }
@@ -185,9 +200,7 @@ impl Login {
                 log::warn!("the card was not logged out for others: {error}");
                 Ok(())
             }
-            Err(error) => {
-                Err(Failure::new(Exit::Failed, error.to_string()).next(words::STILL_LOGGED_IN.text(language)))
-            }
+            Err(error) => Err(still(error.to_string())),
         }
     }
 }

@@ -153,8 +153,8 @@ fn open(readers: &mut [Reader], arguments: &Arguments, config: &Config, language
     let secret = Secret::of(&mut card, Key::Signature, language)?;
     terminal.tell(words::SIGN_NOTICE.text(language))?;
     let password = secret.ask(&mut terminal, &arguments.asking)?;
-    let mut login = Login::announce(&card, config);
-    match card.session(|application| login.verify(application, Key::Signature, &password)) {
+    let mut login = Login::announce(&card, Key::Signature, config)?;
+    match card.session(|application| login.verify(application, &password)) {
         Ok(()) => {
             reader.content = Content::Card(card);
             Ok((index, login))

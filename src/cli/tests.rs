@@ -11,10 +11,11 @@ use crate::emulator::image::{Image, Kind};
 use crate::emulator::issue::{Order, personalise};
 use crate::emulator::local::{Incident, PracticeReaders};
 use crate::emulator::seed::Seed;
+use crate::logins::Meeting;
 use crate::secret::{self, Pin};
 use crate::transport::{Error, Readers};
 use crate::words::Language;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use tempfile::TempDir;
 
 /// A My Number Card; making its keys is what takes the time.
@@ -57,32 +58,36 @@ impl Ground {
         self.readers.on_command(&self.reader(), incident);
     }
 
+    fn options(&self) -> Options {
+        let meeting = Meeting::new(&[self.place.path().join("run")], &Arc::default());
+        Options { meeting: Arc::new(meeting), ..Options::default() }
+    }
+
     fn card(&self) -> Card {
-        match Card::probe(self.readers.connect(&self.reader()).unwrap(), &Options::default()).unwrap() {
+        match Card::probe(self.readers.connect(&self.reader()).unwrap(), &self.options()).unwrap() {
             Probe::Ours(card) => *card,
             other => panic!("{other:?}"),
         }
     }
 
-    fn login(&self, card: &Card) -> Login {
-        let runtime_dir = Some(self.place.path().join("run"));
-        Login::announce(card, &Config { runtime_dir, ..Config::default() })
+    fn login(&self, card: &Card, key: Key) -> Login {
+        Login::announce(card, key, &Config::default()).unwrap()
     }
 
     /// Presents 1234 and ends the login. What the card said, and what came of the end.
     fn log_in_and_out(&self) -> (card::Result<()>, super::Result<()>) {
         let mut card = self.card();
-        let mut login = self.login(&card);
+        let mut login = self.login(&card, Key::Authentication);
         let pin = pin(b"1234");
-        let presented = card.session(|application| login.verify(application, Key::Authentication, &pin));
+        let presented = card.session(|application| login.verify(application, &pin));
         (presented, login.end(card, Language::En))
     }
 
     /// Changes 1234 into 5678 and ends the login. What came of it, and of the end.
     fn change(&self) -> (Outcome, super::Result<()>) {
         let mut card = self.card();
-        let mut login = self.login(&card);
-        let outcome = change(&mut card, &mut login, Key::Authentication, &pin(b"1234"), &pin(b"5678"));
+        let mut login = self.login(&card, Key::Authentication);
+        let outcome = change(&mut card, &mut login, &pin(b"1234"), &pin(b"5678"));
         (outcome, login.end(card, Language::En))
     }
 
@@ -145,14 +150,14 @@ fn a_login_whose_answer_was_unclear_is_ended_like_any_other() {
 fn what_another_logout_has_left_to_a_login_that_is_refused_is_ended() {
     let ground = Ground::new();
     let mut card = ground.card();
-    let mut other = ground.login(&card);
-    card.session(|application| other.verify(application, Key::Authentication, &pin(b"1234"))).unwrap();
+    let mut other = ground.login(&card, Key::Authentication);
+    card.session(|application| other.verify(application, &pin(b"1234"))).unwrap();
     let mut same_card = ground.card();
-    let mut refused = ground.login(&same_card);
+    let mut refused = ground.login(&same_card, Key::Signature);
     other.end(card, Language::En).unwrap();
     assert!(ground.is_logged_in(), "there is one more login");
     let wrong = Pin::present(secret::SIGNATURE, b"WRONG1").unwrap();
-    assert!(same_card.session(|application| refused.verify(application, Key::Signature, &wrong)).is_err());
+    assert!(same_card.session(|application| refused.verify(application, &wrong)).is_err());
     refused.end(same_card, Language::En).unwrap();
     assert!(!ground.is_logged_in());
 }
@@ -220,5 +225,5 @@ fn a_login_that_cannot_be_ended_is_a_failure_that_says_so() {
     let (outcome, ended) = ground.change();
     assert_eq!(outcome, Outcome::Changed);
     assert_eq!(ended.unwrap_err().exit(), super::Exit::Failed);
-    assert!(ground.is_logged_in(), "the card was told nothing");
+    assert!(!ground.is_logged_in(), "it is owed, and whoever looks next pays");
 }

@@ -1,7 +1,7 @@
 //! What a process brings along: its variables, its user, and whether it may trust either.
 
 use super::source::{Place, Source};
-use crate::sys;
+use crate::sys::{self, Filesystem};
 use std::ffi::OsString;
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
@@ -30,6 +30,12 @@ pub struct Environment<'a> {
     pub system_file: PathBuf,
     /// Where the system keeps what ends with its run: `/run`.
     pub run: PathBuf,
+}
+
+/// Whether `directory`, which may be yet to be made, lies on this machine.
+fn is_on_this_machine(directory: &Path) -> bool {
+    let nearest = directory.ancestors().find(|above| above.exists());
+    nearest.is_some_and(|nearest| matches!(sys::filesystem(nearest), Ok(Filesystem::Local | Filesystem::Memory)))
 }
 
 /// `/run`; builds for tests have a place of their own, so that no test meets a process of whoever runs it.
@@ -80,10 +86,20 @@ impl Environment<'_> {
         Some(home.join(".local/state").join(DIRECTORY))
     }
 
-    /// Where the processes of this user meet: a directory of ours that nobody else may write to.
-    pub(super) fn runtime_dir(&self) -> Option<PathBuf> {
-        let base = self.path("XDG_RUNTIME_DIR").filter(|base| self.owns(base))?;
-        Some(base.join(DIRECTORY))
+    /// Where the processes of this user meet: directories of ours that nobody else may write to. The system's is found by
+    /// those too that were started without the variable (cron, su, services), the state directory by those of a user whom
+    /// the system made none. Not on another machine, whose locks are not this one's, and not where everybody may write.
+    pub(super) fn places(&self) -> Vec<PathBuf> {
+        let of_system = [Some(self.run.join("user").join(self.user.to_string())), self.path("XDG_RUNTIME_DIR")];
+        let mut places: Vec<PathBuf> =
+            of_system.into_iter().flatten().filter(|base| self.owns(base)).map(|base| base.join(DIRECTORY)).collect();
+        // Services of root have nothing but this.
+        if self.user == 0 && self.owns(&self.run) {
+            places.push(self.run.join(DIRECTORY));
+        }
+        places.extend(self.state_dir());
+        places.retain(|place| is_on_this_machine(place));
+        places
     }
 
     /// The XDG base directory that `variable` names, or `default` under the home directory.

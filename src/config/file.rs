@@ -1,7 +1,7 @@
 //! What a configuration file says: how it is written, and which values are in range.
 
 use super::source::LONGEST;
-use super::{Authorities, Pss, Tokens, unknown};
+use super::{Authorities, LastTry, Pss, Tokens, unknown};
 use crate::text::sanitise;
 use serde::de::{Error as _, Unexpected};
 use serde::{Deserialize, Deserializer};
@@ -17,6 +17,7 @@ pub(super) struct File {
     pub(super) authorities: Option<Authorities>,
     pub(super) hold_pin: Option<bool>,
     pub(super) pss: Option<Pss>,
+    pub(super) last_try: Option<LastTry>,
     pub(super) extended_read: Option<bool>,
     pub(super) lock_timeout: Option<Seconds<120>>,
     pub(super) ignore_readers: Option<Vec<Filled>>,

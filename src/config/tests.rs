@@ -74,7 +74,9 @@ impl Machine {
 fn without_files_the_defaults_hold() {
     let machine = Machine::new();
     let config = machine.load();
-    assert_eq!(config, Config { state_dir: config.state_dir.clone(), ..Config::default() });
+    let state_dir = config.state_dir.clone();
+    let places = state_dir.iter().cloned().collect();
+    assert_eq!(config, Config { places, state_dir, ..Config::default() });
     assert!(config.ignores("Yubico YubiKey OTP+FIDO+CCID 00 00"));
     assert!(config.ignores("NITROKEY 3"));
     assert!(!config.ignores("SONY FeliCa RC-S300/S 00 00"));
@@ -195,19 +197,35 @@ fn with_rights_the_caller_lacks_only_the_systems_file_counts() {
 }
 
 #[test]
-fn the_runtime_directory_must_be_ours_alone() {
+fn processes_of_one_user_meet_in_every_place_that_is_ours_alone() {
     let mut machine = Machine::new();
-    assert_eq!(machine.load().runtime_dir, None);
-    fs::create_dir(machine.path("run")).unwrap();
-    let run = machine.path("run");
-    machine.set("XDG_RUNTIME_DIR", run.clone());
-    fs::set_permissions(&run, Permissions::from_mode(0o700)).unwrap();
-    assert_eq!(machine.load().runtime_dir, Some(run.join("jpki-pkcs11")));
-    fs::set_permissions(&run, Permissions::from_mode(0o777)).unwrap();
-    assert_eq!(machine.load().runtime_dir, None);
-    fs::set_permissions(&run, Permissions::from_mode(0o700)).unwrap();
+    let state = machine.path("home/.local/state/jpki-pkcs11");
+    assert_eq!(machine.load().places, std::slice::from_ref(&state));
+    // The system's, which is found without the variable too.
+    let of_system = machine.path("run").join("user").join(machine.user.to_string());
+    let (session, root) = (machine.path("session"), machine.path("run/jpki-pkcs11"));
+    for directory in [&of_system, &session] {
+        fs::create_dir_all(directory).unwrap();
+        fs::set_permissions(directory, Permissions::from_mode(0o700)).unwrap();
+    }
+    let of_root = (machine.user == 0).then_some(root);
+    let expected = |places: &[&PathBuf]| -> Vec<PathBuf> {
+        let found = places.iter().map(|place| place.join("jpki-pkcs11"));
+        found.chain(of_root.clone()).chain([state.clone()]).collect()
+    };
+    assert_eq!(machine.load().places, expected(&[&of_system]));
+    machine.set("XDG_RUNTIME_DIR", session.clone());
+    assert_eq!(machine.load().places, expected(&[&of_system, &session]));
+    fs::set_permissions(&session, Permissions::from_mode(0o777)).unwrap();
+    assert_eq!(machine.load().places, expected(&[&of_system]), "where everybody may write");
+    // With more rights than the caller: what does not come from the caller.
+    machine.secure = true;
+    let found = machine.load().places;
+    assert_eq!(found.first(), Some(&of_system.join("jpki-pkcs11")));
+    assert!(!found.contains(&state));
+    machine.secure = false;
     machine.user += 1;
-    assert_eq!(machine.load().runtime_dir, None);
+    assert_eq!(machine.load().places, [] as [PathBuf; 0], "nothing of another user's");
 }
 
 #[test]

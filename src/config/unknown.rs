@@ -5,11 +5,12 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// Every key with the table it stands in; those of none stand above the first table.
-pub(super) const KEYS: [(&str, &str); 12] = [
+pub(super) const KEYS: [(&str, &str); 13] = [
     ("", "tokens"),
     ("", "authorities"),
     ("", "hold_pin"),
     ("", "pss"),
+    ("", "last_try"),
     ("", "extended_read"),
     ("", "lock_timeout"),
     ("", "ignore_readers"),

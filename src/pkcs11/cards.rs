@@ -23,10 +23,14 @@ impl Module {
     /// thread hangs: what was seen last stands then. A service that cannot be asked is no reader; the next look asks again.
     pub(super) fn look(&self) {
         let Some(_looking) = self.looking.begin() else { return };
-        let mut seen = self.readers.look().unwrap_or_else(|error| {
-            log::debug!("cannot look at the readers: {error}");
-            Vec::new()
-        });
+        let mut seen = match self.readers.look() {
+            Ok(seen) => seen,
+            Err(error) => {
+                // That it could not be looked at says nothing of a reader: what is known of it stays.
+                log::debug!("cannot look at the readers: {error}");
+                return;
+            }
+        };
         seen.retain(|reader| !self.config.ignores(&reader.name));
         let mut slots = self.slots.lock();
         let moved: Vec<_> = slots
@@ -131,9 +135,38 @@ impl Module {
     /// card was not. Holds up other calls on this reader, and none on another.
     ///
     /// # Errors
-    /// CKR_DEVICE_REMOVED: the card has gone, which ends the epoch. CKR_DEVICE_ERROR: it is there and cannot be used. Any
-    /// other error of `work` is handed through.
+    /// CKR_DEVICE_REMOVED: the card has gone, which ends the epoch. CKR_DEVICE_ERROR: it is there and cannot be used.
+    /// CKR_CRYPTOKI_NOT_INITIALIZED: the module was closed while the call waited. Any other error of `work` is handed
+    /// through.
     pub(super) fn with_card<R>(
+        &self,
+        reader: &Reader,
+        epoch: Epoch,
+        work: impl FnOnce(&mut Card) -> card::Result<R>,
+    ) -> Result<card::Result<R>> {
+        self.with_card_to_the_end(reader, epoch, |card| {
+            // Looked at with the card in hand: whoever closes the module waits for that.
+            if self.is_closed() {
+                return Ok(None);
+            }
+            let done = work(card);
+            if self.is_closed()
+                && let Err(error) = card.settle()
+            {
+                // C_Finalize has not waited for this call, whose login, if it had one, is owed since then.
+                log::warn!("a login that nobody ends stays on the card: {error}");
+            }
+            done.map(Some)
+        })
+        .and_then(|done| match done {
+            Ok(None) => Err(Rv::CRYPTOKI_NOT_INITIALIZED),
+            Ok(Some(done)) => Ok(Ok(done)),
+            Err(error) => Ok(Err(error)),
+        })
+    }
+
+    /// [`Module::with_card`], also when the module is closed: for ending a login.
+    pub(super) fn with_card_to_the_end<R>(
         &self,
         reader: &Reader,
         epoch: Epoch,
@@ -158,7 +191,7 @@ impl Module {
     }
 
     /// What a failure of the transport means for the connection, the slot and the caller.
-    fn after_failure(
+    pub(super) fn after_failure(
         &self,
         reader: &Reader,
         epoch: Epoch,

@@ -24,7 +24,11 @@ use std::ffi::c_void;
 
 /// Guards a function that needs the module initialised.
 fn call(name: &'static str, body: impl FnOnce(&Module) -> Result<()>) -> CK_RV {
-    guard(name, || body(&*module::current()?))
+    guard(name, || {
+        let module = module::current()?;
+        // Whatever has failed because the module was closed meanwhile.
+        body(&module).map_err(|error| if module.is_closed() { Rv::CRYPTOKI_NOT_INITIALIZED } else { error })
+    })
 }
 
 /// The same for one that has a session: whether it is open is said before anything about the other arguments ("More on

@@ -11,8 +11,10 @@ pub(super) const SESSION: u8 = 2;
 pub(super) const CONNECTION: u8 = 3;
 /// A look at the readers.
 pub(super) const LOOK: u8 = 4;
+/// The table of sessions: whether a login has one left is decided with it in hand.
+pub(super) const SESSIONS: u8 = 5;
 /// Held for no I/O and no other lock.
-pub(super) const LEAF: u8 = 5;
+pub(super) const LEAF: u8 = 6;
 
 /// A mutex with its place in the order.
 #[derive(Debug, Default)]
@@ -130,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "rank 5 is taken under one of rank 5")]
+    #[should_panic(expected = "rank 6 is taken under one of rank 6")]
     fn a_leaf_under_a_leaf_panics() {
         let (one, other) = (Mutex::<_, LEAF>::new(()), Mutex::<_, LEAF>::new(()));
         let _one = one.lock();

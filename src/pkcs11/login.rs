@@ -6,15 +6,16 @@
 use super::cards::{Present, device_error};
 use super::module::Module;
 use super::reader::Reader;
+use super::refusals::Refusals;
 use super::rv::{Result, Rv};
 use super::session::Session;
 use super::slots::{Epoch, Slot};
-use super::token::Login;
+use super::token::{Held, Login};
 use crate::card::{self, Card, File, Key, LoginEnd, Tries};
-use crate::login_lock::{self, LoginLock};
+use crate::logins::{self, Logins, Wait};
 use crate::secret::{Malformed, Pin};
 use crate::sys::LockedBytes;
-use crate::transport::Disposition;
+use crate::transport::{Disposition, Error as Transport};
 use cryptoki_sys::*;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,7 +32,7 @@ impl Module {
     pub(crate) fn login(&self, handle: CK_SESSION_HANDLE, user: CK_USER_TYPE, pin: Option<&[u8]>) -> Result<()> {
         let session = self.session(handle)?;
         match user {
-            CKU_USER => self.log_in(&session, pin.ok_or(Rv::ARGUMENTS_BAD)?),
+            CKU_USER => self.log_in(&session, handle, pin.ok_or(Rv::ARGUMENTS_BAD)?),
             CKU_CONTEXT_SPECIFIC => self.allow_signature(&session, pin.ok_or(Rv::ARGUMENTS_BAD)?),
             CKU_SO => Err(self.refuse_security_officer(&session)?),
             _ => Err(Rv::USER_TYPE_INVALID),
@@ -78,7 +79,10 @@ impl Module {
             self.end_if_over(session.slot, session.epoch);
             return Err(Rv::USER_NOT_LOGGED_IN);
         }
-        self.end_login(session.slot, session.epoch)
+        let ended = self.end_login(session.slot, session.epoch);
+        // One of the other token that has lasted too long counts for nobody, and is not left to the card's next user.
+        self.end_if_over(Slot { key: session.slot.key.other(), ..session.slot }, session.epoch);
+        ended
     }
 
     /// C_SetPIN: the old secret is verified and the new one set in one transaction; the card is left logged in only if
@@ -103,35 +107,40 @@ impl Module {
         })?;
         let old = self.well_formed(&present, old)?;
         let key = present.slot.key;
-        let lock = self.announce(&present);
+        let announced = self.announce(&present)?;
         let changed = self.present_secret(&present, &old, |card, old| {
             card.session(|application| {
                 application.verify(key, old)?;
                 match application.change(key, &new) {
                     // The way to the card has failed, and what that means is settled where all such failures are.
                     Err(error @ card::Error::Transport(_)) => Err(error),
-                    changed => Ok(changed),
+                    Err(error) => Ok(Err(error)),
+                    Ok(()) => Ok(Ok(application.changes(key))),
                 }
             })
         });
         let was_logged_in = self.is_logged_in(&session).unwrap_or(false);
         if was_logged_in {
             // After a failure nobody knows which secret the card has, and a wrong one must not be presented again.
-            let held = if matches!(changed, Ok(Ok(()))) { self.held(&new, key) } else { None };
+            let held = if let Ok(Ok(changes)) = &changed { self.held(&new, key, changes.clone()) } else { None };
             present.reader.token(key).with(present.epoch, |state| {
                 if let Some(login) = state.login() {
                     login.pin = held;
                 }
             })?;
-            // The login that goes on has a lock of its own.
-            drop(lock);
-        } else if let Err(error) = self.leave_card(&present.reader, present.slot, present.epoch, lock) {
+            // The login that goes on is announced by itself.
+            announced.release();
+        } else if let Err(error) = self.leave_card(&present.reader, present.epoch, &announced) {
             log::warn!("the card could not be logged out after the change: {error}");
         }
-        changed?.map_err(|error| device_error(&error))
+        match changed? {
+            Ok(_) => Ok(()),
+            Err(card::Error::Logins(error)) => Err(unannounced(&error)),
+            Err(error) => Err(device_error(&error)),
+        }
     }
 
-    fn log_in(&self, session: &Session, typed: &[u8]) -> Result<()> {
+    fn log_in(&self, session: &Session, handle: CK_SESSION_HANDLE, typed: &[u8]) -> Result<()> {
         self.end_if_over(session.slot, session.epoch);
         let present = self.of_session(session)?;
         if self.is_logged_in(session)? {
@@ -140,30 +149,50 @@ impl Module {
         let key = present.slot.key;
         let pin = self.well_formed(&present, typed)?;
         let token = present.reader.token(key);
-        if token.with(present.epoch, |state| state.refusals.contains(&pin))? {
-            return Err(self.refused_before(&present));
-        }
-        let mut lock = self.announce(&present);
-        let held = self.held(&pin, key);
+        let mut announced = Some(self.announce(&present)?);
         let mut unclear = false;
         // Looked up and begun with the card in hand, so that of two threads that log in only one sends a secret.
         let outcome = self.present_secret(&present, &pin, |card, pin| {
             if token.with(present.epoch, |state| state.is_logged_in(None)) == Ok(true) {
                 return Ok(Err(Rv::USER_ALREADY_LOGGED_IN));
             }
-            card.session(|application| {
-                application.verify(key, pin).inspect_err(|error| unclear = error.may_have_logged_in())
+            let changes = card.session(|application| {
+                application.verify(key, pin).inspect_err(|error| unclear |= error.may_have_logged_in())?;
+                Ok(application.changes(key))
             })?;
-            Ok(token.with(present.epoch, |state| state.begin(held, lock.take())))
+            let held = self.held(pin, key, changes);
+            Ok(self.begin_login(handle, &present, held, &mut announced))
         });
         // The card may have taken the secret all the same, and nobody would end that login. And whoever has logged out
         // since this login was announced has left the card to it.
-        if (unclear || lock.is_some())
-            && let Err(error) = self.leave_card(&present.reader, present.slot, present.epoch, lock)
+        if let Some(announced) = announced
+            && let Err(error) = self.leave_card(&present.reader, present.epoch, &announced)
         {
             log::warn!("the card could not be logged out after a login that failed: {error}");
         }
         outcome?
+    }
+
+    /// Makes the token private, if its session is still open and nobody ends the module: the card has taken the secret.
+    fn begin_login(
+        &self,
+        handle: CK_SESSION_HANDLE,
+        present: &Present,
+        held: Option<Held>,
+        announced: &mut Option<logins::Login>,
+    ) -> Result<()> {
+        let sessions = self.sessions.lock();
+        if self.is_closed() {
+            return Err(Rv::CRYPTOKI_NOT_INITIALIZED);
+        }
+        if !sessions.is_open(handle) {
+            return Err(Rv::SESSION_HANDLE_INVALID);
+        }
+        present.reader.token(present.slot.key).with(present.epoch, |state| {
+            if let Some(announced) = announced.take() {
+                state.begin(held, announced);
+            }
+        })
     }
 
     /// C_Login with CKU_CONTEXT_SPECIFIC: the password for one signature of an always-authenticate key.
@@ -198,7 +227,7 @@ impl Module {
         })
     }
 
-    /// Presents `pin` by `work`, unless the card has refused it before.
+    /// Presents `pin` by `work`.
     fn present_secret<R>(
         &self,
         present: &Present,
@@ -206,31 +235,25 @@ impl Module {
         work: impl FnOnce(&mut Card, &Pin) -> card::Result<R>,
     ) -> Result<R> {
         let token = present.reader.token(present.slot.key);
-        // Asked with the card in hand: of two threads with the same wrong secret the second must know.
-        let outcome = self.with_card(&present.reader, present.epoch, |card| {
-            match token.with(present.epoch, |state| state.refusals.contains(pin)) {
-                Ok(false) => work(card, pin).map(Some).inspect_err(|error| {
-                    // A card without a secret has compared nothing.
-                    if let card::Error::Refused(tries) = error
-                        && *tries != Tries::NotInitialised
-                    {
-                        // An epoch that is over remembers nothing and needs nothing.
-                        let _ = token.with(present.epoch, |state| state.refusals.add(pin, *tries));
-                    }
-                }),
-                Ok(true) => Ok(None),
-                Err(_) => Err(crate::transport::Error::Removed.into()),
-            }
-        })?;
-        match outcome {
-            Ok(Some(result)) => {
-                token.with(present.epoch, |state| state.refusals.clear())?;
+        match self.with_card(&present.reader, present.epoch, |card| work(card, pin))? {
+            Ok(result) => {
+                token.with(present.epoch, |state| state.refusals = Refusals::default())?;
                 Ok(result)
             }
-            Ok(None) => Err(self.refused_before(present)),
-            Err(card::Error::Refused(Tries::Left(_) | Tries::Uncounted)) => Err(Rv::PIN_INCORRECT),
-            Err(card::Error::Refused(Tries::Locked)) => Err(Rv::PIN_LOCKED),
-            Err(card::Error::Refused(Tries::NotInitialised)) => Err(Rv::USER_PIN_NOT_INITIALIZED),
+            Err(card::Error::Refused(tries)) => {
+                token.with(present.epoch, |state| state.refusals.refused(tries))?;
+                Err(match tries {
+                    Tries::Left(_) | Tries::Uncounted => Rv::PIN_INCORRECT,
+                    Tries::Locked => Rv::PIN_LOCKED,
+                    Tries::NotInitialised => Rv::USER_PIN_NOT_INITIALIZED,
+                })
+            }
+            Err(card::Error::RefusedBefore) => Err(self.refused_before(present)),
+            Err(error @ card::Error::LastTry) => {
+                log::warn!("{error}: last_try is \"jpki\", so use it with the program (jpki pin change)");
+                Err(Rv::FUNCTION_CANCELED)
+            }
+            Err(card::Error::Logins(error)) => Err(unannounced(&error)),
             Err(error) => Err(device_error(&error)),
         }
     }
@@ -253,13 +276,15 @@ impl Module {
         told.unwrap_or_else(|error| error)
     }
 
-    /// The secret for [`crate::card::Card::sign`]'s `regain`: of the authentication key only, if the holder allows it.
-    fn held(&self, pin: &Pin, key: Key) -> Option<Arc<LockedBytes>> {
+    /// The secret for [`crate::card::Card::sign`]'s `regain`: of the authentication key only, if the holder allows it, and
+    /// where a change of it by another process would be noticed.
+    fn held(&self, pin: &Pin, key: Key, changes: Option<Vec<u64>>) -> Option<Held> {
+        let changes = changes.filter(|places| !places.is_empty())?;
         if key != Key::Authentication || !self.config.hold_pin {
             return None;
         }
         match LockedBytes::new(pin.bytes()) {
-            Ok(held) => Some(Arc::new(held)),
+            Ok(bytes) => Some(Held { bytes: Arc::new(bytes), changes }),
             Err(error) => {
                 log::warn!(
                     "the PIN is not held, since there is no memory for it that can be protected (ulimit -l): {error}"
@@ -269,9 +294,48 @@ impl Module {
         }
     }
 
-    /// Shows other processes of this user that one more is about to be logged in.
-    fn announce(&self, present: &Present) -> Option<LoginLock> {
-        login_lock::announce(self.config.runtime_dir.as_deref(), &present.identity.info.fingerprint())
+    /// Shows other processes of this user that one more is about to be logged in. Waits for who ends a login just now, with
+    /// no card in hand.
+    ///
+    /// # Errors
+    /// CKR_DEVICE_ERROR, CKR_HOST_MEMORY: they could not be shown, and would end this login with theirs.
+    /// CKR_CRYPTOKI_NOT_INITIALIZED: C_Finalize was called meanwhile.
+    fn announce(&self, present: &Present) -> Result<logins::Login> {
+        let wait = Wait { longest: self.config.lock_timeout, given_up: &|| self.is_closing() };
+        self.logins(present).announce(present.slot.key, &wait).map_err(|error| unannounced(&error))
+    }
+
+    /// Who is logged in to a card.
+    pub(super) fn logins(&self, present: &Present) -> Logins {
+        let stay = self.slots.lock().stay(present.slot.reader);
+        Logins::new(&self.card_options.meeting, present.identity.info.fingerprint(), stay)
+    }
+
+    /// Ends a login on the card that nobody ends, if there is one, and shows again the logins of this process whose files
+    /// somebody has taken away. No APDU and no waiting where there is none.
+    pub(super) fn settle(&self, present: &Present) {
+        let logins = self.logins(present);
+        for key in Key::ALL {
+            let own = present
+                .reader
+                .token(key)
+                .with(present.epoch, |state| state.login().map(|login| Arc::clone(&login.announced)));
+            if let Ok(Some(own)) = own {
+                logins.renew(&own);
+            }
+        }
+        if !Key::ALL.into_iter().any(|key| logins.is_marked(key)) {
+            return;
+        }
+        let Some(mut connection) = present.reader.connection.try_lock_for(Duration::ZERO) else { return };
+        let open = connection.as_mut().filter(|connection| connection.epoch == present.epoch);
+        match open.map(|connection| connection.card.settle()) {
+            None | Some(Ok(())) | Some(Err(card::Error::Transport(Transport::Busy))) => {}
+            Some(Err(card::Error::Transport(error))) => {
+                self.after_failure(&present.reader, present.epoch, &mut connection, &error);
+            }
+            Some(Err(error)) => log::warn!("a login that nobody ends stays on the card: {error}"),
+        }
     }
 
     /// Ends this process's login to the token in `slot`, and the card's if it was the last.
@@ -282,8 +346,7 @@ impl Module {
         let reader = self.reader(slot)?;
         let guarded = self.guarded(slot);
         let login = reader.token(slot.key).with(epoch, |state| state.end(guarded))?;
-        let Login { lock, .. } = login.ok_or(Rv::USER_NOT_LOGGED_IN)?;
-        self.leave_card(&reader, slot, epoch, lock)
+        self.leave_card(&reader, epoch, &login.ok_or(Rv::USER_NOT_LOGGED_IN)?.announced)
     }
 
     /// Ends a login that has lasted longer than it may.
@@ -292,7 +355,7 @@ impl Module {
         let Ok(reader) = self.reader(slot) else { return };
         if let Ok(Some(login)) = reader.token(slot.key).with(epoch, |state| state.end_if_over(max_login, guarded)) {
             log::info!("a login has ended after auth.max_login");
-            if let Err(error) = self.leave_card(&reader, slot, epoch, login.lock) {
+            if let Err(error) = self.leave_card(&reader, epoch, &login.announced) {
                 log::warn!("the card could not be logged out: {error}");
             }
         }
@@ -335,26 +398,37 @@ impl Module {
         log::info!("the card has lost the login");
         let guarded = present.is_guarded(File::Holder(present.slot.key));
         let token = present.reader.token(present.slot.key);
-        // The login is dropped here, its lock with it: there is nothing to end on the card.
+        // The login is dropped here, its lock with it: there is nothing to end on the card, and whoever looks next finds
+        // its mark and makes sure of that.
         let _ = token.with(present.epoch, |state| state.end(guarded));
     }
 
-    /// Leaves the card logged out, unless somebody else is still logged in to it: the other token of this process, or
-    /// another process of this user. `lock` is what this login was announced by.
-    fn leave_card(&self, reader: &Reader, slot: Slot, epoch: Epoch, lock: Option<LoginLock>) -> Result<()> {
-        let other = reader.token(slot.key.other());
-        if other.with(epoch, |state| state.is_logged_in(self.max_login(Slot { key: slot.key.other(), ..slot })))? {
-            return Ok(());
-        }
-        match self.with_card(reader, epoch, |card| card.end_login(lock))? {
+    /// Leaves the card logged out, unless somebody else is still logged in to it whom that would end and must not
+    /// ([`crate::logins`]). Also once the module is closed: nothing else may go to a card then.
+    fn leave_card(&self, reader: &Reader, epoch: Epoch, login: &logins::Login) -> Result<()> {
+        let left = self.with_card_to_the_end(reader, epoch, |card| card.end_login(login));
+        // Who could not reach the card owes it to whoever can, and must not be taken for logged in meanwhile.
+        login.release();
+        match left? {
             Ok(LoginEnd::Out | LoginEnd::Others) => Ok(()),
-            Ok(LoginEnd::Refused(_last)) => {
-                let Some(connection) = reader.connection.lock().take() else { return Ok(()) };
+            Ok(LoginEnd::Refused(last)) => {
                 log::warn!("the card would not be logged out; it is left without power where nobody else uses it");
-                connection.card.close(Disposition::Unpower);
-                Ok(())
+                let connection = reader.connection.lock().take();
+                if connection.is_some_and(|connection| connection.card.close(Disposition::Unpower)) {
+                    last.left();
+                    return Ok(());
+                }
+                log::warn!("the card may still be logged in; take it out of its reader");
+                Err(Rv::DEVICE_ERROR)
             }
             Err(error) => Err(device_error(&error)),
+        }
+    }
+
+    /// [`Module::leave_card`] for a login that was taken from its token.
+    pub(super) fn leave_card_of(&self, reader: &Reader, epoch: Epoch, login: &Login) {
+        if let Err(error) = self.leave_card(reader, epoch, &login.announced) {
+            log::warn!("reader {}: the login could not be ended on the card: {error}", reader.number);
         }
     }
 
@@ -364,7 +438,17 @@ impl Module {
     }
 
     /// Whether the holder's certificate of this slot's token is guarded by its secret.
-    fn guarded(&self, slot: Slot) -> bool {
+    pub(super) fn guarded(&self, slot: Slot) -> bool {
         self.present(slot).is_none_or(|present| present.is_guarded(File::Holder(slot.key)))
+    }
+}
+
+/// What a caller is told whose login, or change of a secret, other processes could not be told of. Nothing was sent.
+fn unannounced(error: &logins::Error) -> Rv {
+    log::warn!("{error}");
+    match error {
+        logins::Error::Held | logins::Error::Place(_) => Rv::DEVICE_ERROR,
+        logins::Error::Scarce(_) => Rv::HOST_MEMORY,
+        logins::Error::GivenUp => Rv::CRYPTOKI_NOT_INITIALIZED,
     }
 }

@@ -8,6 +8,7 @@ mod attribute;
 mod cards;
 mod entry;
 mod events;
+mod exit;
 mod ffi;
 #[cfg(fuzzing)]
 pub mod fuzzing;
@@ -19,7 +20,7 @@ mod mechanism;
 mod module;
 mod object;
 mod reader;
-mod refused_pins;
+mod refusals;
 mod rv;
 mod session;
 mod signing;

@@ -2,7 +2,8 @@
 
 use super::cards::Present;
 use super::events::Wait;
-use super::lock::Mutex;
+use super::exit;
+use super::lock::{Mutex, SESSIONS};
 use super::looking::Looking;
 use super::reader::Reader;
 use super::rv::{Result, Rv};
@@ -10,11 +11,13 @@ use super::session::Sessions;
 use super::slots::{Slot, Slots};
 use super::view::{Origin, View};
 use crate::card;
-use crate::config::{Config, Environment, Pss};
-use crate::transport::{Readers, Waiter};
+use crate::config::{Config, Environment, LastTry, Pss};
+use crate::logins::{Meeting, Memory};
+use crate::transport::{Disposition, Readers, Waiter};
 use crate::{logging, readers, sys};
 use cryptoki_sys::CK_SLOT_ID;
 use parking_lot::{Condvar, RwLock};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -28,15 +31,18 @@ pub struct Module {
     pub(super) looking: Looking,
     pub(super) slots: Mutex<Slots>,
     pub(super) known: RwLock<Vec<Arc<Reader>>>,
-    pub(super) sessions: Mutex<Sessions>,
+    pub(super) sessions: Mutex<Sessions, SESSIONS>,
     /// All there are, for C_Finalize to wake.
     pub(super) waiters: Mutex<Vec<Weak<dyn Waiter>>>,
     /// Those that nobody waits with just now.
     pub(super) idle_waiters: Mutex<Vec<Arc<dyn Waiter>>>,
     /// What the parts of a wait know this module by.
     pub(super) waits: Wait,
+    /// Whether C_Finalize has begun: calls that wait are told.
     closing: parking_lot::Mutex<bool>,
-    closed: Condvar,
+    told: Condvar,
+    /// Whether nothing goes to a card any more but what ends a login.
+    closed: AtomicBool,
 }
 
 /// The module of one process. A child that was forked has the parent's in its memory and must not touch it: not its
@@ -44,6 +50,8 @@ pub struct Module {
 struct Process {
     owner: sys::Process,
     module: RwLock<Option<Arc<Module>>>,
+    /// What is remembered beyond C_Finalize.
+    memory: Arc<Memory>,
 }
 
 static PROCESS: sys::Leaked<Process> = sys::Leaked::new();
@@ -56,20 +64,22 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// # Errors
 /// CKR_CRYPTOKI_ALREADY_INITIALIZED.
 pub fn initialize() -> Result<()> {
-    initialize_with(|| Module::new(Config::load(&Environment::of_process())))
+    initialize_with(|memory| Module::new(Config::load(&Environment::of_process()), memory))
 }
 
 /// C_Initialize with this module, which is made only where there is none.
 ///
 /// # Errors
 /// CKR_CRYPTOKI_ALREADY_INITIALIZED.
-pub(super) fn initialize_with(make: impl FnOnce() -> Module) -> Result<()> {
+pub(super) fn initialize_with(make: impl FnOnce(&Arc<Memory>) -> Module) -> Result<()> {
     let process = own_process();
     let mut module = process.module.write();
     if module.is_some() {
         return Err(Rv::CRYPTOKI_ALREADY_INITIALIZED);
     }
-    *module = Some(Arc::new(make()));
+    *module = Some(Arc::new(make(&process.memory)));
+    drop(module);
+    exit::watch();
     Ok(())
 }
 
@@ -84,7 +94,7 @@ pub fn finalize() -> Result<()> {
     // A call in flight holds a clone of the `Arc`; it cannot be joined, only outwaited.
     let mut closing = module.closing.lock();
     while Arc::strong_count(&module) > 1 && Instant::now() < deadline {
-        module.closed.wait_for(&mut closing, Duration::from_millis(1));
+        module.told.wait_for(&mut closing, Duration::from_millis(1));
     }
     drop(closing);
     if Arc::strong_count(&module) > 1 {
@@ -99,7 +109,14 @@ pub fn finalize() -> Result<()> {
 /// # Errors
 /// CKR_CRYPTOKI_NOT_INITIALIZED, also in a forked child that has not initialised the module itself.
 pub fn current() -> Result<Arc<Module>> {
-    process()?.module.read().clone().ok_or(Rv::CRYPTOKI_NOT_INITIALIZED)
+    let module = process()?.module.read().clone();
+    // One that was closed as the process ends stays for a C_Finalize.
+    module.filter(|module| !module.is_closed()).ok_or(Rv::CRYPTOKI_NOT_INITIALIZED)
+}
+
+/// The module, if it can be had without waiting: for what runs while the process ends, in the middle of anything.
+pub(super) fn at_once() -> Option<Arc<Module>> {
+    process().ok()?.module.try_read()?.clone()
 }
 
 /// This process's state; a child's is not its parent's. Whose it is is compared before any lock is touched.
@@ -114,7 +131,8 @@ fn own_process() -> &'static Process {
         match found {
             Some(process) if process.owner.is_current() => return process,
             stale => {
-                let fresh = Process { owner: sys::Process::current(), module: RwLock::new(None) };
+                let fresh =
+                    Process { owner: sys::Process::current(), module: RwLock::new(None), memory: Arc::default() };
                 match PROCESS.replace_if(stale, Box::new(fresh)) {
                     Ok(process) => return process,
                     Err(other) => found = other,
@@ -126,7 +144,7 @@ fn own_process() -> &'static Process {
 
 impl Module {
     /// The module under this configuration, with the slots of the readers that are there now. Nothing is asked of a card.
-    fn new(config: Config) -> Module {
+    fn new(config: Config, memory: &Arc<Memory>) -> Module {
         if let (Some(log), Some(user)) = (&config.log, sys::effective_user()) {
             // A log that cannot be had must not keep the card from being used, and there is nowhere to say so.
             let _ = logging::start(log, user, config.log_level);
@@ -141,17 +159,28 @@ impl Module {
         }
         log::info!("initialised: shows {view}");
         let readers = readers::open(&config);
-        Module::over(config, view, readers)
+        Module::remembering(config, view, readers, memory)
+    }
+
+    /// The module over these readers, showing what this view shows, in a process that remembers nothing.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn over(config: Config, view: impl Into<View>, readers: Box<dyn Readers>) -> Module {
+        Module::remembering(config, view, readers, &Arc::default())
     }
 
     /// The module over these readers, showing what this view shows.
-    pub(super) fn over(config: Config, view: impl Into<View>, readers: Box<dyn Readers>) -> Module {
+    fn remembering(config: Config, view: impl Into<View>, readers: Box<dyn Readers>, memory: &Arc<Memory>) -> Module {
         let view = view.into();
         // 32 bytes of CK_INFO are all a program shows its user.
         let description =
             if config.unusable.is_some() { "bad JPKI config: run jpki doctor" } else { "JPKI card module" };
         let module = Module {
-            card_options: card::Options { extended_read: config.extended_read, state_dir: config.state_dir.clone() },
+            card_options: card::Options {
+                extended_read: config.extended_read,
+                state_dir: config.state_dir.clone(),
+                meeting: Arc::new(Meeting::new(&config.places, memory)),
+                keep_last_try: config.last_try == LastTry::Jpki,
+            },
             config,
             view,
             description: description.to_owned(),
@@ -164,7 +193,8 @@ impl Module {
             idle_waiters: Mutex::default(),
             waits: Wait::new(),
             closing: parking_lot::Mutex::new(false),
-            closed: Condvar::new(),
+            told: Condvar::new(),
+            closed: AtomicBool::new(false),
         };
         module.look();
         let mut slots = module.slots.lock();
@@ -179,28 +209,39 @@ impl Module {
         &self.description
     }
 
-    /// Whether C_Finalize has begun.
+    /// Whether C_Finalize, or the end of the process, has begun.
     pub(super) fn is_closing(&self) -> bool {
-        *self.closing.lock()
+        self.is_closed() || *self.closing.lock()
+    }
+
+    /// Whether nothing goes to a card any more but what ends a login. Looked at with the card in hand.
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::SeqCst)
+    }
+
+    /// From now on [`Module::is_closed`].
+    pub(super) fn shut(&self) {
+        self.closed.store(true, Ordering::SeqCst);
     }
 
     /// Sleeps for `time`, or until C_Finalize begins.
     pub(super) fn rest(&self, time: Duration) {
         let mut closing = self.closing.lock();
         if !*closing {
-            self.closed.wait_for(&mut closing, time);
+            self.told.wait_for(&mut closing, time);
         }
     }
 
     pub(super) fn close(&self) {
         *self.closing.lock() = true;
-        self.closed.notify_all();
+        self.told.notify_all();
         let waiters: Vec<_> = self.waiters.lock().iter().filter_map(Weak::upgrade).collect();
         waiters.iter().for_each(|waiter| waiter.cancel());
     }
 
     /// Logs out and disconnects, explicitly: nothing of this may be left to a `Drop`, which may run in a forked child.
     pub(super) fn disconnect(&self) {
+        self.shut();
         // Not in the loop's head, which would hold the lock for the whole loop: what goes wrong in it takes a look at the
         // readers, which writes there.
         let readers = self.known.read().clone();
@@ -212,8 +253,11 @@ impl Module {
                 continue;
             }
             self.end_all_logins(&reader);
-            if let Some(connection) = reader.connection.lock().take() {
-                connection.card.close(crate::transport::Disposition::Leave);
+            if let Some(mut connection) = reader.connection.lock().take() {
+                if let Err(error) = connection.card.settle() {
+                    log::warn!("reader {}: a login that nobody ends stays on its card: {error}", reader.number);
+                }
+                connection.card.close(Disposition::Leave);
             }
         }
         // After the lock is given back: it ends their connections to the service.

@@ -11,6 +11,7 @@ use crate::cert::Certificate;
 use cryptoki_sys::*;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// One session: with the token of one slot, for as long as one card lies there.
 pub(super) struct Session {
@@ -29,19 +30,27 @@ pub(super) struct Operations {
     pub(super) verify: Option<Verifying>,
 }
 
-/// All open sessions. A leaf lock.
+/// All open sessions.
 #[derive(Default)]
 pub(super) struct Sessions {
-    last: CK_SESSION_HANDLE,
-    open: HashMap<CK_SESSION_HANDLE, Arc<Session>>,
+    open: OpenSessions,
 }
+
+type OpenSessions = HashMap<CK_SESSION_HANDLE, Arc<Session>>;
 
 impl Sessions {
     fn add(&mut self, session: Session) -> CK_SESSION_HANDLE {
-        // Never a handle that was used before: an old one must not come back to life.
-        self.last += 1;
-        self.open.insert(self.last, Arc::new(session));
-        self.last
+        // Never a handle that was used before in this process: an old one must not come back to life, nor after C_Finalize
+        // and C_Initialize.
+        static LAST: AtomicUsize = AtomicUsize::new(0);
+        let handle = LAST.fetch_add(1, Ordering::Relaxed).wrapping_add(1) as CK_SESSION_HANDLE;
+        self.open.insert(handle, Arc::new(session));
+        handle
+    }
+
+    /// Whether this session has not been closed.
+    pub(super) fn is_open(&self, handle: CK_SESSION_HANDLE) -> bool {
+        self.open.contains_key(&handle)
     }
 
     /// Sessions with the token that lies in `slot` in this epoch, and how many of them are read/write.
@@ -70,7 +79,9 @@ impl Module {
         if flags & !(CKF_SERIAL_SESSION | CKF_RW_SESSION) != 0 {
             return Err(Rv::ARGUMENTS_BAD);
         }
-        let Present { epoch, .. } = self.token(slot)?;
+        let present = self.token(slot)?;
+        self.settle(&present);
+        let epoch = present.epoch;
         let mut sessions = self.sessions.lock();
         sessions.purge(slot.reader, epoch);
         Ok(sessions.add(Session { slot, epoch, read_write: flags & CKF_RW_SESSION != 0, operations: Mutex::default() }))
@@ -79,30 +90,34 @@ impl Module {
     /// C_CloseSession; the last one to close ends the login (§5.6.2).
     pub(crate) fn close_session(&self, handle: CK_SESSION_HANDLE) -> Result<()> {
         let session = self.session(handle)?;
-        let removed = self.sessions.lock().open.remove(&handle).is_some();
-        if !removed {
-            return Err(Rv::SESSION_HANDLE_INVALID);
-        }
-        self.end_login_without_sessions(session.slot, session.epoch);
-        Ok(())
+        let mut removed = false;
+        self.close_sessions(session.slot, session.epoch, |open| removed = open.remove(&handle).is_some());
+        if removed { Ok(()) } else { Err(Rv::SESSION_HANDLE_INVALID) }
     }
 
     /// C_CloseAllSessions with the token in a slot.
     pub(crate) fn close_all_sessions(&self, id: CK_SLOT_ID) -> Result<()> {
         let slot = self.slot(id)?;
         let epoch = self.slots.lock().epoch(slot.reader);
-        self.sessions.lock().open.retain(|_, session| session.slot != slot);
-        self.end_login_without_sessions(slot, epoch);
+        self.close_sessions(slot, epoch, |open| open.retain(|_, session| session.slot != slot));
         Ok(())
     }
 
-    fn end_login_without_sessions(&self, slot: Slot, epoch: Epoch) {
-        if self.sessions.lock().count(slot, epoch).0 > 0 {
+    /// Closes the sessions that `close` takes out of the table, and ends the login to the token if none is left (PKCS#11 3.0
+    /// §5.6.2). With the table in hand: a session that is opened now, and a login that it begins, come before or after.
+    fn close_sessions(&self, slot: Slot, epoch: Epoch, close: impl FnOnce(&mut OpenSessions)) {
+        let (reader, guarded) = (self.reader(slot), self.guarded(slot));
+        let mut sessions = self.sessions.lock();
+        close(&mut sessions.open);
+        let Ok(reader) = reader else { return };
+        if sessions.count(slot, epoch).0 > 0 {
             return;
         }
-        match self.end_login(slot, epoch) {
-            Ok(()) | Err(Rv::DEVICE_REMOVED | Rv::USER_NOT_LOGGED_IN) => {}
-            Err(error) => log::warn!("the login could not be ended on the card: {error}"),
+        let login = reader.token(slot.key).with(epoch, |state| state.end(guarded));
+        drop(sessions);
+        // An epoch that is over has no login.
+        if let Ok(Some(login)) = login {
+            self.leave_card_of(&reader, epoch, &login);
         }
     }
 

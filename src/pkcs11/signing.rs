@@ -11,11 +11,10 @@ use super::module::Module;
 use super::object::Object;
 use super::rv::{Result, Rv};
 use super::session::Session;
-use super::token::State;
+use super::token::{Held, State};
 use super::verify::PublicKey;
 use crate::card::{self, Application, File, Key, Scheme, Tries};
 use crate::secret::Pin;
-use crate::sys::LockedBytes;
 use cryptoki_sys::*;
 use std::sync::Arc;
 
@@ -250,7 +249,7 @@ impl Module {
     }
 
     /// Whether this signature may be asked for, and the secret to present again should the card have forgotten it.
-    fn allowed(&self, present: &Present, wants_password: bool) -> Result<Option<Arc<LockedBytes>>> {
+    fn allowed(&self, present: &Present, wants_password: bool) -> Result<Option<Held>> {
         let max_login = self.max_login(present.slot);
         present.reader.token(present.slot.key).with(present.epoch, |state: &mut State| {
             if !state.is_logged_in(max_login) {
@@ -268,7 +267,7 @@ impl Module {
 
     /// One signature from the card, as it comes. The held secret is taken when it is needed: at most once a C_Sign, however
     /// often the card is asked.
-    fn ask_card(&self, present: &Present, held: &mut Option<Arc<LockedBytes>>, input: &CardInput) -> Result<Vec<u8>> {
+    fn ask_card(&self, present: &Present, held: &mut Option<Held>, input: &CardInput) -> Result<Vec<u8>> {
         let key = present.slot.key;
         let (scheme, data) = match input {
             CardInput::Pkcs1 { data } => (Scheme::Pkcs1, data.as_slice()),
@@ -282,18 +281,18 @@ impl Module {
                 // The login may have been ended, or its secret changed, since it was looked at.
                 let held = held.take().filter(|held| {
                     let is_held = |state: &mut State| {
-                        state.login().and_then(|login| login.pin.as_ref()).is_some_and(|now| Arc::ptr_eq(now, held))
+                        let now = state.login().and_then(|login| login.pin.as_ref());
+                        now.is_some_and(|now| Arc::ptr_eq(&now.bytes, &held.bytes))
                     };
-                    token.with(present.epoch, is_held).unwrap_or(false)
+                    !self.is_closed()
+                        && token.with(present.epoch, is_held).unwrap_or(false)
+                        // Read in this transaction, in which nobody else can change it.
+                        && application.changes(key).as_ref() == Some(&held.changes)
                 });
-                let pin = held.and_then(|held| Pin::present(form, held.expose()).ok());
+                let pin = held.and_then(|held| Pin::present(form, held.bytes.expose()).ok());
                 let Some(pin) = pin else { return Ok(false) };
                 match regain(application, key, &pin, full) {
-                    Err(card::Error::Refused(tries)) => {
-                        // Or whoever types it once more spends another try on it. An epoch that is over needs no memory.
-                        let _ = token.with(present.epoch, |state| state.refusals.add(&pin, tries));
-                        Ok(false)
-                    }
+                    Err(card::Error::Refused(_) | card::Error::RefusedBefore | card::Error::LastTry) => Ok(false),
                     regained => regained,
                 }
             })
@@ -345,10 +344,10 @@ impl Module {
 }
 
 /// Presents the held secret again, if nothing speaks against it: the same card to the last byte of EF 0006, and nobody has
-/// mistyped the secret since.
+/// mistyped the secret since. Whether it was changed by a process of this user was looked at before.
 ///
 /// # Errors
-/// [`card::Error::Refused`]: the secret was changed meanwhile.
+/// [`card::Error::Refused`]: the secret was changed meanwhile, by somebody of whom this user's processes know nothing.
 fn regain(application: &mut Application<'_, '_>, key: Key, pin: &Pin, full: u8) -> card::Result<bool> {
     if !application.is_same_card()? || application.tries(key)? != Tries::Left(full) {
         return Ok(false);

@@ -35,6 +35,7 @@ impl Module {
         let present = match self.token(slot) {
             Ok(present) => {
                 self.end_if_over(slot, present.epoch);
+                self.settle(&present);
                 CKF_TOKEN_PRESENT
             }
             Err(Rv::TOKEN_NOT_PRESENT) => 0,
@@ -55,6 +56,7 @@ impl Module {
         let slot = self.slot(id)?;
         let present = self.token(slot)?;
         self.end_if_over(slot, present.epoch);
+        self.settle(&present);
         let tries = match self.with_card(&present.reader, present.epoch, |card| card.tries(slot.key))? {
             Ok(tries) => Some(tries),
             // A card that will not be asked can still be used.

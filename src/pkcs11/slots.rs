@@ -7,7 +7,7 @@
 
 use super::view::View;
 use crate::card::{Key, Kind, Profile, TokenInfo};
-use crate::transport::ReaderState;
+use crate::transport::{ReaderState, Stay};
 use cryptoki_sys::CK_SLOT_ID;
 use std::sync::Arc;
 
@@ -135,6 +135,13 @@ impl Slots {
     /// The reader's present epoch.
     pub(super) fn epoch(&self, reader: usize) -> Epoch {
         self.readers.get(reader).map_or(Epoch::default(), |reader| reader.epoch)
+    }
+
+    /// The stay of the card in the reader, as other processes know it.
+    pub(super) fn stay(&self, reader: usize) -> Stay {
+        let reader = self.readers.get(reader);
+        let events = reader.and_then(|reader| reader.seen.as_ref()).map_or(0, |seen| seen.event_count);
+        Stay { reader: reader.map(|reader| reader.name.clone()).unwrap_or_default(), events }
     }
 
     /// What lies in the reader.

@@ -2,16 +2,16 @@
 //! or to change it, so that a session can be asked who is logged in while the card is busy.
 
 use super::lock::Mutex;
-use super::refused_pins::RefusedPins;
+use super::refusals::Refusals;
 use super::rv::{Result, Rv};
 use super::slots::Epoch;
 use crate::card::File;
 use crate::cert::Certificate;
-use crate::login_lock::LoginLock;
-use crate::sys::LockedBytes;
+use crate::logins;
+use crate::sys::{self, LockedBytes};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// One key of whatever card lies in a reader.
 pub(super) struct Token {
@@ -25,18 +25,28 @@ pub(super) struct State {
     holder: Read,
     authority: Read,
     handles: Handles,
-    pub(super) refusals: RefusedPins,
+    pub(super) refusals: Refusals,
 }
 
 /// A login of this process (PKCS#11 3.0 §5.6.8): of all its sessions with the token.
 pub(super) struct Login {
-    since: Instant,
+    /// By the clock that goes on while the machine sleeps.
+    since: Duration,
     /// The secret, where it may be presented again ([`crate::config::Config::hold_pin`]).
-    pub(super) pin: Option<Arc<LockedBytes>>,
-    pub(super) lock: Option<LoginLock>,
+    pub(super) pin: Option<Held>,
+    /// How other processes see it.
+    pub(super) announced: Arc<logins::Login>,
     handles: Handles,
     /// No signature was made since, so an always-authenticate key needs no password of its own yet.
     fresh: bool,
+}
+
+/// A secret that was right once.
+#[derive(Debug, Clone)]
+pub(super) struct Held {
+    pub(super) bytes: Arc<LockedBytes>,
+    /// The last change by then: after another one it is not presented.
+    pub(super) changes: Vec<u64>,
 }
 
 /// A certificate's file as it was read: `Some(None)` has none in it.
@@ -95,7 +105,7 @@ impl State {
             holder: None,
             authority: None,
             handles: Handles::new(),
-            refusals: RefusedPins::new(),
+            refusals: Refusals::default(),
         }
     }
 
@@ -110,9 +120,10 @@ impl State {
     }
 
     /// Begins a login.
-    pub(super) fn begin(&mut self, pin: Option<Arc<LockedBytes>>, lock: Option<LoginLock>) {
-        self.refusals.clear();
-        self.login = Some(Login { since: Instant::now(), pin, lock, handles: Handles::new(), fresh: true });
+    pub(super) fn begin(&mut self, pin: Option<Held>, announced: logins::Login) {
+        self.refusals = Refusals::default();
+        let (since, announced) = (sys::since_boot(), Arc::new(announced));
+        self.login = Some(Login { since, pin, announced, handles: Handles::new(), fresh: true });
     }
 
     /// Makes the token public: sessions report it, handles of private objects die, the secret is wiped with the login
@@ -150,7 +161,7 @@ impl State {
 
 impl Login {
     fn is_over(&self, max_login: Option<Duration>) -> bool {
-        max_login.is_some_and(|max| self.since.elapsed() > max)
+        max_login.is_some_and(|max| sys::since_boot().saturating_sub(self.since) > max)
     }
 
     /// Whether no signature has used it yet.
@@ -180,11 +191,16 @@ mod tests {
         (first, slots.epoch(0))
     }
 
+    fn announced() -> logins::Login {
+        let logins = logins::Logins::new(&Arc::default(), "card".into(), crate::transport::Stay::default());
+        logins.announce(crate::card::Key::Authentication, &logins::Wait::NONE).unwrap()
+    }
+
     #[test]
     fn a_login_and_its_handles_end_with_the_card() {
         let (first, second) = epochs();
         let token = Token::new();
-        token.with(first, |state| state.begin(None, None)).unwrap();
+        token.with(first, |state| state.begin(None, announced())).unwrap();
         let (public, private) =
             token.with(first, |state| (state.public_handles(), state.private_handles(None).unwrap())).unwrap();
         assert_ne!(public, private);
@@ -204,10 +220,10 @@ mod tests {
         let token = Token::new();
         token
             .with(epoch, |state| {
-                state.begin(None, None);
+                state.begin(None, announced());
                 let handle = state.private_handles(None).unwrap().handle(3);
                 state.end(true);
-                state.begin(None, None);
+                state.begin(None, announced());
                 assert_eq!(state.private_handles(None).unwrap().ordinal(handle), None);
             })
             .unwrap();
@@ -219,7 +235,7 @@ mod tests {
         let token = Token::new();
         token
             .with(epoch, |state| {
-                state.begin(None, None);
+                state.begin(None, announced());
                 assert!(state.is_logged_in(Some(Duration::from_secs(3600))));
                 assert!(!state.is_logged_in(Some(Duration::ZERO)));
                 assert!(state.end_if_over(Some(Duration::ZERO), false).is_some());

@@ -77,7 +77,12 @@ impl Lying {
         let readers = PracticeReaders::with_timeouts(1, LOCK_TIMEOUT, ANSWER_TIMEOUT);
         readers.insert(READER, Box::new(card));
         let file = directory.path().join("card");
-        let config = Config { state_dir: Some(directory.path().join("state")), ..Config::default() };
+        let config = Config {
+            state_dir: Some(directory.path().join("state")),
+            // Where logins are seen, a PIN may be held.
+            places: vec![directory.path().join("run")],
+            ..Config::default()
+        };
         let module = Module::over(config, Tokens::Both, Box::new(readers.clone()));
         Lying { ground: Ground { module, readers, _directory: directory }, faults: faults.clone(), slot, file }
     }

@@ -230,7 +230,7 @@ fn a_logout_does_not_end_the_other_tokens_login() {
 
 #[test]
 fn without_a_runtime_directory_the_other_tokens_login_counts_all_the_same() {
-    let (ground, auth) = logged_in(|config| config.runtime_dir = None);
+    let (ground, auth) = logged_in(|config| config.places.clear());
     let sign = ground.session(SIGN);
     ground.login(sign, PASSWORD).unwrap();
     ground.module.logout(auth).unwrap();
@@ -288,16 +288,16 @@ fn a_logout_beside_a_login_that_fails_leaves_no_login_on_the_card() {
     let ground = Ground::new(card(&MY_NUMBER));
     let session = ground.session(AUTH);
     // Another process is logged in with the signature key.
-    let runtime_dir = ground.module.config.runtime_dir.clone();
-    let fingerprint = ground.module.token(ground.module.slot(AUTH).unwrap()).unwrap().identity.info.fingerprint();
-    let mut others = crate::login_lock::announce(runtime_dir.as_deref(), &fingerprint);
-    assert!(others.is_some());
+    let present = ground.module.token(ground.module.slot(AUTH).unwrap()).unwrap();
+    let logins = ground.module.logins(&present);
+    let others = logins.announce(crate::card::Key::Signature, &crate::logins::Wait::NONE).unwrap();
     ground.rival(SELECT_JPKI);
     assert_eq!(ground.rival("0020009B06414243313233"), Sw::OK);
     ground.readers.on_command(READER, move |command| {
         // The wrong PIN is under way when it logs out, and leaves the card to the login that has been announced.
         if command.is_secret() {
-            assert!(crate::login_lock::end(others.take()).is_none());
+            others.release();
+            assert!(logins.last(crate::card::Key::Authentication).is_none());
         }
         Incident::None
     });

@@ -85,7 +85,7 @@ impl Ground {
         let directory = tempfile::tempdir().unwrap();
         let mut config = Config {
             state_dir: Some(directory.path().join("state")),
-            runtime_dir: Some(directory.path().join("run")),
+            places: vec![directory.path().join("run")],
             ..Config::default()
         };
         change(&mut config);
