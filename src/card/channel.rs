@@ -6,6 +6,7 @@ use super::profile::{Addressing, COMMON_AID, DIRECTORY_EF};
 use super::talk::Talk;
 use super::{Counter, Error, File, Key, KeyProfile, Result, Scheme, State, TokenInfo, Tries, commands};
 use crate::apdu::{self, Response, Sw};
+use crate::logins::Change;
 use crate::secret::Pin;
 use crate::tlv::{self, Header};
 use crate::transport::{Continuity, Transaction};
@@ -82,16 +83,24 @@ impl<'c, 'a> Application<'c, 'a> {
         Err(Error::Refused(tries))
     }
 
-    /// Sets a new secret for `key`, whose old one [`Application::verify`] has just presented; sent once. Other processes,
-    /// which may hold the old one, are told before that.
+    /// Makes ready for a change of the secret of `key`, before the old one is presented.
+    ///
+    /// # Errors
+    /// [`Error::Logins`]: other processes, which may hold the old one, could not be told of it.
+    pub fn prepare_change(&self, key: Key) -> Result<Change> {
+        Ok(self.0.state.logins.prepare_change(key)?)
+    }
+
+    /// Sets a new secret for `key`, whose old one [`Application::verify`] has just presented; sent once. Other processes
+    /// are told before that.
     ///
     /// # Errors
     /// [`Error::Status`] if the card refuses; the old secret then stays. [`Error::Logins`]: they could not be
     /// told, and it was not sent.
-    pub fn change(&mut self, key: Key, pin: &Pin) -> Result<()> {
+    pub fn change(&mut self, key: Key, pin: &Pin, change: &Change) -> Result<()> {
         let profile = self.0.state.profile.key(key).ok_or(Error::NoKey)?;
         let target = self.0.target(profile.pin_ef)?;
-        self.0.state.logins.number_change(key)?;
+        change.tell()?;
         let sw = self.0.talk.exchange_once(&commands::change(target, pin.bytes()))?.sw;
         if sw.is_ok() { Ok(()) } else { Err(Error::Status { ins: apdu::CHANGE_REFERENCE_DATA, sw }) }
     }

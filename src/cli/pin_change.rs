@@ -72,9 +72,10 @@ pub enum Outcome {
 pub fn change(card: &mut Card, login: &mut Login, old: &Pin, new: &Pin) -> Outcome {
     let mut presented = false;
     let result = card.session(|application| {
+        let change = application.prepare_change(login.key())?;
         login.verify(application, old)?;
         presented = true;
-        application.change(login.key(), new)
+        application.change(login.key(), new, &change)
     });
     match result {
         Ok(()) => Outcome::Changed,

@@ -184,6 +184,14 @@ pub struct Last {
     sheets: Vec<Box<dyn Sheet>>,
 }
 
+/// A change of a secret that other processes can be told of. It has a random number: a record that a cleaner took away
+/// begins anew, and must not come back to where it was.
+#[derive(Debug)]
+pub struct Change {
+    number: u64,
+    sheets: Vec<Box<dyn Sheet>>,
+}
+
 impl Logins {
     /// Those of the card with this fingerprint.
     pub fn new(meeting: &Arc<Meeting>, card: String, stay: Stay) -> Logins {
@@ -287,19 +295,17 @@ impl Logins {
         places.into_iter().map(count).collect()
     }
 
-    /// Gives a change of the secret of `key` a number, before it is sent. A random one: a record that a cleaner took away
-    /// begins anew, and must not come back to where it was.
+    /// Makes ready to tell of a change of the secret of `key`: nothing that can be missing is missing afterwards. To be done
+    /// before the old secret is presented.
     ///
     /// # Errors
-    /// [`Error::Scarce`], [`Error::Place`]: it must not be sent, for somebody may go on to present the old one.
-    pub fn number_change(&self, key: Key) -> Result<(), Error> {
+    /// [`Error::Scarce`], [`Error::Place`]: the secret must not be changed, for somebody may go on to present the old one.
+    pub fn prepare_change(&self, key: Key) -> Result<Change, Error> {
         let mut number = [0; 8];
         getrandom::getrandom(&mut number).map_err(|error| Error::Scarce(error.to_string()))?;
-        for name in self.names(key)? {
-            let sheet = self.open(&name).map_err(|error| sheet::error(&error))?;
-            sheet.set_change(u64::from_le_bytes(number)).map_err(|error| sheet::error(&error))?;
-        }
-        Ok(())
+        let open = |name: &Name| self.open(name).map_err(|error| sheet::error(&error));
+        let sheets = self.names(key)?.iter().map(open).collect::<Result<_, _>>()?;
+        Ok(Change { number: u64::from_le_bytes(number), sheets })
     }
 
     /// Whether the card has refused `secret` for `key` before, as far as this user's processes know.
@@ -444,6 +450,16 @@ impl Login {
     /// Gives up its locks: from now on it counts for nobody, and its mark says that the card is still logged in.
     pub fn release(&self) {
         self.sheets.lock().clear();
+    }
+}
+
+impl Change {
+    /// Tells of it, before it is sent.
+    ///
+    /// # Errors
+    /// [`Error::Place`]: it must not be sent.
+    pub fn tell(&self) -> Result<(), Error> {
+        self.sheets.iter().try_for_each(|sheet| sheet.set_change(self.number)).map_err(|error| sheet::error(&error))
     }
 }
 

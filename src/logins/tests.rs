@@ -233,16 +233,16 @@ fn changes_are_told_in_every_place_beside_the_marks() {
     let _login = announce(&one, AUTH);
     let before = one.changes(AUTH).unwrap();
     assert_eq!(before, other.changes(AUTH).unwrap());
-    other.number_change(AUTH).unwrap();
+    other.prepare_change(AUTH).unwrap().tell().unwrap();
     let after = one.changes(AUTH).unwrap();
     assert!(before.iter().zip(&after).all(|(before, after)| after != before), "{before:?} {after:?}");
     assert!(one.is_marked(AUTH));
     // One place alone tells: another process may know no more than that.
-    ground.process(&["state"]).number_change(AUTH).unwrap();
+    ground.process(&["state"]).prepare_change(AUTH).unwrap().tell().unwrap();
     assert_ne!(one.changes(AUTH).unwrap(), after);
     fs::remove_file(ground.directory("run/card.login")).unwrap();
     assert_eq!(one.changes(AUTH), None, "a file that was taken away tells nothing");
-    other.number_change(AUTH).unwrap();
+    other.prepare_change(AUTH).unwrap().tell().unwrap();
     assert_ne!(one.changes(AUTH).unwrap().first(), after.first(), "a record that begins anew comes back to no number");
 }
 
@@ -313,7 +313,7 @@ fn a_secret_that_was_refused_may_be_right_after_a_change() {
     drop(announce(&one, SIGN));
     one.remember_refusal(SIGN, b"PRACTICE2", Some(4));
     assert!(one.has_refused(SIGN, b"PRACTICE2"));
-    other.number_change(SIGN).unwrap();
+    other.prepare_change(SIGN).unwrap().tell().unwrap();
     assert!(!one.has_refused(SIGN, b"PRACTICE2"), "though the counter may have fallen again since");
 }
 

@@ -108,10 +108,13 @@ impl Module {
         let old = self.well_formed(&present, old)?;
         let key = present.slot.key;
         let announced = self.announce(&present)?;
+        let mut prepared = false;
         let changed = self.present_secret(&present, &old, |card, old| {
             card.session(|application| {
+                let change = application.prepare_change(key)?;
+                prepared = true;
                 application.verify(key, old)?;
-                match application.change(key, &new) {
+                match application.change(key, &new, &change) {
                     // The way to the card has failed, and what that means is settled where all such failures are.
                     Err(error @ card::Error::Transport(_)) => Err(error),
                     Err(error) => Ok(Err(error)),
@@ -120,7 +123,7 @@ impl Module {
             })
         });
         let was_logged_in = self.is_logged_in(&session).unwrap_or(false);
-        if was_logged_in {
+        if was_logged_in && prepared {
             // After a failure nobody knows which secret the card has, and a wrong one must not be presented again.
             let held = if let Ok(Ok(changes)) = &changed { self.held(&new, key, changes.clone()) } else { None };
             present.reader.token(key).with(present.epoch, |state| {
@@ -129,6 +132,10 @@ impl Module {
                 }
             })?;
             // The login that goes on is announced by itself.
+            announced.release();
+        } else if !prepared {
+            // Nothing was sent, so there is nothing to end; and who could not open a record cannot tell who else needs the
+            // card.
             announced.release();
         } else if let Err(error) = self.leave_card(&present.reader, present.epoch, &announced) {
             log::warn!("the card could not be logged out after the change: {error}");

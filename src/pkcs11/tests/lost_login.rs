@@ -229,7 +229,7 @@ fn a_logout_does_not_end_the_other_tokens_login() {
 }
 
 #[test]
-fn without_a_runtime_directory_the_other_tokens_login_counts_all_the_same() {
+fn without_a_place_to_meet_the_other_tokens_login_counts_all_the_same() {
     let (ground, auth) = logged_in(|config| config.places.clear());
     let sign = ground.session(SIGN);
     ground.login(sign, PASSWORD).unwrap();
