@@ -100,7 +100,7 @@ fn a_key_of_the_sample_file_is_set_by_removing_the_hash_before_it() {
         assert_eq!(machine.load().unusable, None, "{without}");
         keys += 1;
     }
-    assert_eq!(keys, 12);
+    assert_eq!(keys, 13);
 }
 
 #[test]
