@@ -30,6 +30,7 @@ CLIENT_PACKAGES := $(TEST_PACKAGES) \
 	firefox-esr imagemagick xdotool xvfb \
 	git openssh-server \
 	gnutls-bin \
+	golang-go \
 	libbcpkix-java libcommons-logging-java libpdfbox2-java openjdk-17-jdk-headless \
 	libnss3-dev \
 	libpam-pkcs11 pamtester \

@@ -1,12 +1,13 @@
 //! Plugs a card into the virtual reader of vpcd that tries the PC/SC layer with what no practice card does: `plug ADDRESS
-//! scripted`, `plug ADDRESS mute`, `plug ADDRESS lying FILE AIM FAULT` or `plug ADDRESS leaving FILE N`. It stays there
-//! until it is killed, or until it leaves.
+//! scripted`, `plug ADDRESS mute`, `plug ADDRESS lying FILE AIM FAULT`, `plug ADDRESS leaving FILE N` or `plug ADDRESS
+//! faithful FILE`. It stays there until it is killed, or until it leaves.
 //!
 //! The scripted card answers `00 B0 P1 P2 …` with P1·256 + P2 bytes and 9000, `00 99 P1 …` with 9000 after P1 tenths of a
 //! second, and anything else with how often it was powered up and reset, and 9000. The mute one says nothing at all. The
 //! lying one is the practice card in FILE with its answers spoilt: AIM is a name of `fault::Aim`, FAULT one of
 //! `fault::Fault`, `Pause` with its seconds as in `Pause30`, or an answer in hex. The leaving one is pulled out when it has
-//! acted on its N-th command, before its answer is through.
+//! acted on its N-th command, before its answer is through. The faithful one has no application but ours: nothing that is
+//! selected makes it forget who was verified.
 
 use jpki_pkcs11::emulator::fault::{Aim, Fault, Faults, FaultyCard};
 use jpki_pkcs11::emulator::{Device, PracticeCard, vpcd};
@@ -86,6 +87,35 @@ impl Device for LeavingCard {
     }
 }
 
+/// A practice card that answers 6A82 to a SELECT of any other application.
+struct FaithfulCard(PracticeCard);
+
+impl Device for FaithfulCard {
+    fn atr(&self) -> Vec<u8> {
+        self.0.atr()
+    }
+
+    fn power_on(&mut self) {
+        self.0.power_on();
+    }
+
+    fn power_off(&mut self) {
+        self.0.power_off();
+    }
+
+    fn reset(&mut self) {
+        self.0.reset();
+    }
+
+    fn transmit(&mut self, command: &[u8]) -> Vec<u8> {
+        const OURS: &[u8] = &[0xD3, 0x92, 0xF0, 0x00, 0x26];
+        match *command {
+            [0x00, 0xA4, 0x04, _, _, ref aid @ ..] if !aid.starts_with(OURS) => vec![0x6A, 0x82],
+            _ => self.0.transmit(command),
+        }
+    }
+}
+
 fn lying(file: &str, aim: &str, fault: &str) -> Result<FaultyCard<PracticeCard>, Box<dyn Error>> {
     let aim = Aim::ALL.into_iter().find(|known| format!("{known:?}") == aim).ok_or("no such aim")?;
     let fault = match fault {
@@ -122,7 +152,11 @@ fn main() -> Result<(), Box<dyn Error>> {
             let answers = command.parse::<usize>()?.checked_sub(1).ok_or("commands count from 1")?;
             (address, Box::new(LeavingCard { card: PracticeCard::open(Path::new(file))?, answers }))
         }
-        _ => return Err("usage: plug ADDRESS (scripted | mute | lying FILE AIM FAULT | leaving FILE N)".into()),
+        [address, "faithful", file] => (address, Box::new(FaithfulCard(PracticeCard::open(Path::new(file))?))),
+        _ => {
+            let usage = "usage: plug ADDRESS (scripted | mute | lying FILE AIM FAULT | leaving FILE N | faithful FILE)";
+            return Err(usage.into());
+        }
     };
     Ok(vpcd::plug(&mut *card, address, &AtomicBool::new(false))?)
 }

@@ -112,6 +112,10 @@ impl Client {
         call!(self, C_CloseSession(session))
     }
 
+    pub fn close_all(self, slot: CK_SLOT_ID) -> Result<()> {
+        call!(self, C_CloseAllSessions(slot))
+    }
+
     /// The session's state, through C_GetSessionInfo.
     pub fn state(self, session: CK_SESSION_HANDLE) -> Result<CK_STATE> {
         let mut info = CK_SESSION_INFO::default();

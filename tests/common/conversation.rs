@@ -1,7 +1,8 @@
 //! A program that does something for each line it is told, and answers with a line.
 
+use super::eventually;
 use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 
 /// One, while it runs. It has to end with its input, and by itself after a while.
 pub struct Conversation {
@@ -24,6 +25,19 @@ impl Conversation {
         let mut answer = String::new();
         self.stdout.read_line(&mut answer).expect("it can be heard");
         answer.trim_end().to_owned()
+    }
+
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits until it has ended by itself.
+    ///
+    /// # Panics
+    /// If it does not.
+    pub fn ended(&mut self) -> ExitStatus {
+        eventually("the program ends", || self.child.try_wait().expect("it is our child"))
     }
 }
 

@@ -14,6 +14,7 @@ pub mod pcscd;
 pub mod rival;
 pub mod running;
 pub mod terminal;
+pub mod witness;
 
 use std::fs::Permissions;
 use std::io::{self, Write};

@@ -147,10 +147,10 @@ impl Service {
 }
 
 /// Whether a variable of whoever runs the tests is to reach the programs under test: it says where programs, libraries and
-/// room for temporary files are, or what Rust's programs do. Of the others, GIT_DIR would have git write into a
+/// room for temporary files are, what Rust's programs do, or how long a test lasts. Of the others, GIT_DIR would have git write into a
 /// developer's repository, https_proxy would send what is for this machine elsewhere, LANG would change the answers.
 fn is_for_programs(name: &str) -> bool {
-    ["PATH", "LD_LIBRARY_PATH", "TMPDIR", "CI"].contains(&name)
+    ["PATH", "LD_LIBRARY_PATH", "TMPDIR", "CI", "JPKI_STRESS_SECONDS"].contains(&name)
         || ["CARGO", "RUST", "LLVM_PROFILE"].iter().any(|start| name.starts_with(start))
 }
 
@@ -219,6 +219,11 @@ impl Pcscd {
         self.plug(reader, |plug| plug.arg("lying").arg(file).args([aim, fault]))
     }
 
+    /// Puts the practice card of `file` into the first reader and has it refuse every application but ours.
+    pub fn insert_faithful(&self, file: &Path) -> Inserted {
+        self.plug(0, |plug| plug.arg("faithful").arg(file))
+    }
+
     /// Puts the practice card of `file` into the first reader, from where it goes in the middle of its `command`-th command.
     pub fn insert_leaving(&self, file: &Path, command: usize) -> Inserted {
         self.plug(0, |plug| plug.arg("leaving").arg(file).arg(command.to_string()))
@@ -273,6 +278,12 @@ impl Pcscd {
         run(Command::new("kill").arg(signal).arg(process.trim_end_matches(['\0', '\n']))).ok();
     }
 
+    /// Stops it until what this answers is dropped: every call to it waits.
+    pub fn paused(&self) -> Paused<'_> {
+        self.signal("-STOP");
+        Paused(self)
+    }
+
     /// Starts the service again.
     pub fn start(&self) {
         self.start_as(FRIENDLY_NAME);
@@ -306,6 +317,15 @@ impl Pcscd {
         }
         nsenter.arg("--net").arg("--").arg(program.as_ref());
         nsenter
+    }
+}
+
+/// A service that does nothing; dropping this lets it go on.
+pub struct Paused<'a>(&'a Pcscd);
+
+impl Drop for Paused<'_> {
+    fn drop(&mut self) {
+        self.0.signal("-CONT");
     }
 }
 

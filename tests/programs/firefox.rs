@@ -7,7 +7,8 @@ use crate::common::cards::PIN;
 use crate::display::{Display, Seen, patiently};
 use crate::ground::{Ground, with_ground};
 use crate::tls::{Server, Version};
-use browser::{Choice, Firefox, Profile};
+use browser::Choice;
+pub use browser::{Firefox, Profile};
 use std::fs;
 use std::path::{Path, PathBuf};
 

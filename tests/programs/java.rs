@@ -17,26 +17,26 @@ fn java(name: &str) -> Command {
 }
 
 /// A key of the card's, in Java's words.
-struct Key {
+pub struct Key {
     configuration: &'static str,
-    alias: &'static str,
+    pub alias: &'static str,
     /// Where OpenSC's module has it among its slots.
     slot: u8,
     secret: &'static str,
 }
 
-const AUTH: Key =
+pub const AUTH: Key =
     Key { configuration: "java-auth.cfg", alias: "User Authentication Certificate", slot: 0, secret: PIN };
-const SIGN: Key =
+pub const SIGN: Key =
     Key { configuration: "java-sign.cfg", alias: "Digital Signature Certificate", slot: 1, secret: PASSWORD };
 
 impl Key {
-    fn module(&self, ground: &Ground<'_>) -> PathBuf {
+    pub fn module(&self, ground: &Ground<'_>) -> PathBuf {
         if self.secret == PIN { ground.installed.auth() } else { ground.installed.sign() }
     }
 
     /// The installed configuration, or for OpenSC's module one of the same kind.
-    fn configuration(&self, ground: &Ground<'_>, module: &Path) -> PathBuf {
+    pub fn configuration(&self, ground: &Ground<'_>, module: &Path) -> PathBuf {
         if module != opensc() {
             return ground.installed.conf(self.configuration);
         }
@@ -45,7 +45,7 @@ impl Key {
     }
 
     /// keytool or jarsigner with this key.
-    fn tool(&self, name: &str, configuration: &Path) -> Command {
+    pub fn tool(&self, name: &str, configuration: &Path) -> Command {
         let mut command = java(name);
         command.args(["-J-Duser.language=en", "-keystore", "NONE", "-storetype", "PKCS11", "-storepass", self.secret]);
         command.args(["-providerClass", "sun.security.pkcs11.SunPKCS11", "-providerArg"]).arg(configuration);
@@ -79,7 +79,7 @@ fn keytool_lists_the_signature_key() {
 }
 
 /// An archive with a file in it.
-fn archive(ground: &Ground<'_>) -> PathBuf {
+pub fn archive(ground: &Ground<'_>) -> PathBuf {
     let archive = ground.scratch.path().join("archive.jar");
     ground.scratch.file("document", "practice makes perfect");
     run(java("jar").arg("--create").arg("--file").arg(&archive).arg("-C").arg(ground.scratch.path()).arg("document"))

@@ -12,6 +12,7 @@ mod cryptoki;
 mod database;
 mod debian13;
 mod display;
+mod ends;
 mod firefox;
 mod gnutls;
 mod ground;

@@ -17,7 +17,12 @@ const PROMPT: &str = "Enter PKCS#11 token PIN for PRACTICE Auth";
 
 /// The test `name`, with openssl(1) as `openssl-engine.cnf` sets it up.
 fn with_engine(name: &str, body: impl FnOnce(&Way<'_>)) {
-    with_ground(&format!("openssl_engine::{name}"), |ground| {
+    with_engine_of(&format!("openssl_engine::{name}"), body);
+}
+
+/// The same for a test of another module, which is in its name.
+pub fn with_engine_of(name: &str, body: impl FnOnce(&Way<'_>)) {
+    with_ground(name, |ground| {
         let conf = ground.installed.conf("openssl-engine.cnf");
         library("engines-3/pkcs11.so", "libengine-pkcs11-openssl");
         body(&Way {

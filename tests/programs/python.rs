@@ -29,7 +29,7 @@ fn interpreter() -> PathBuf {
 }
 
 /// It, for a minute, and with no terminal where it could ask.
-fn python() -> Command {
+pub fn python() -> Command {
     let mut command = Command::new(tool("setsid", "util-linux"));
     command.args(["--wait", "timeout", "--kill-after=5", "60"]).arg(interpreter());
     command

@@ -7,7 +7,8 @@ use crate::common::running::Running;
 use crate::common::{Ran, eventually, run, tool};
 use crate::ground::{Card, Ground, with_ground};
 use crate::pages::snippets;
-use machine::{HOST, Machine};
+use machine::HOST;
+pub use machine::Machine;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -15,7 +16,7 @@ use std::process::{Command, Stdio};
 const PROGRAM: &str = "OpenSSH";
 
 /// The module as a user has it; the machine has it there.
-const MODULE: &str = "/usr/local/lib/pkcs11/libjpki_pkcs11-ssh.so";
+pub const MODULE: &str = "/usr/local/lib/pkcs11/libjpki_pkcs11-ssh.so";
 
 /// The keys of a module, as `ssh-keygen -D` lists them.
 fn keys(machine: &Machine, module: &Path) -> Vec<String> {

@@ -289,6 +289,17 @@ impl<'a> Firefox<'a> {
         self.display.window(PROMPT)
     }
 
+    /// Chooses "Quit" in its menu.
+    pub fn quit_by_menu(mut self) {
+        let chosen = self.chrome(
+            "const item = document.getElementById('menu_FileQuitItem');
+             setTimeout(() => item.doCommand());
+             return !!item;",
+        );
+        assert_eq!(chosen, true);
+        patiently("Firefox ends", || self.process.try_wait().expect("it is our child"));
+    }
+
     /// Closes it as its menu does, and what it asks before that.
     pub fn quit(mut self) {
         while let Some(prompt) = self.prompt() {

@@ -144,7 +144,12 @@ impl Machine {
 
     /// Starts an agent.
     pub fn agent(&self, options: &[&str]) -> Agent<'_> {
-        let said = run(self.command("ssh-agent").args(options).env("TMPDIR", &self.scratch)).ok();
+        self.agent_with(options, |agent| agent)
+    }
+
+    /// Starts one with something of its own, its environment for example.
+    pub fn agent_with(&self, options: &[&str], change: impl FnOnce(&mut Command) -> &mut Command) -> Agent<'_> {
+        let said = run(change(self.command("ssh-agent").args(options).env("TMPDIR", &self.scratch))).ok();
         let variable = |name: &str| {
             let (_, rest) = said.split_once(&format!("{name}=")).expect("it says where it is");
             rest.split(';').next().unwrap_or_default().to_owned()
