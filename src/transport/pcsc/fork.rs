@@ -31,6 +31,8 @@ static FORKED_BY: AtomicU64 = AtomicU64::new(0);
 /// is waited for by no fork.
 static INSIDE: [AtomicU64; 64] = [const { AtomicU64::new(NOTHING) }; 64];
 const NOTHING: u64 = 0;
+/// Which of them end by themselves: the lowest bit of their time.
+const SHORT: u64 = 1;
 
 /// A call that ends by itself takes no longer, unless the service hangs.
 const SHORT_CALL: Duration = Duration::from_secs(1);
@@ -55,13 +57,19 @@ pub(super) fn watch() {
 
 /// Calls libpcsclite, which answers without waiting for anything but the service.
 pub(super) fn short<R>(call: impl FnOnce() -> R) -> R {
-    let _inside = Inside::enter(SHORT_CALL);
+    let _inside = Inside::enter(SHORT_CALL, SHORT);
     call()
+}
+
+/// Whether a call that should have ended by itself has not: whoever asks the service now would not come back either.
+pub(super) fn service_hangs() -> bool {
+    let now = now();
+    INSIDE.iter().map(|until| until.load(SeqCst)).any(|until| until & SHORT != 0 && until < now)
 }
 
 /// Calls libpcsclite, which may wait for a card, another program or an event.
 pub(super) fn long<R>(call: impl FnOnce() -> R) -> R {
-    let _inside = Inside::enter(BEGINNING);
+    let _inside = Inside::enter(BEGINNING, 0);
     call()
 }
 
@@ -69,9 +77,10 @@ pub(super) fn long<R>(call: impl FnOnce() -> R) -> R {
 struct Inside(Option<&'static AtomicU64>);
 
 impl Inside {
-    fn enter(most: Duration) -> Inside {
+    fn enter(most: Duration, kind: u64) -> Inside {
         loop {
-            let inside = Inside::take_place(after_now(most));
+            // A time that is never nothing, and even but for its kind.
+            let inside = Inside::take_place((after_now(most).max(2) & !SHORT) | kind);
             if sys::is_ended_by_another_thread() {
                 drop(inside);
                 // The process is gone before this thread could do anything that is of use to anybody.

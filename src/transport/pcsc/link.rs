@@ -81,6 +81,10 @@ impl Link for PcscLink {
         if self.gone {
             return Err(Error::Removed);
         }
+        // Who would wait for nobody does not wait for a service that hangs either.
+        if patience == Patience::None && fork::service_hangs() {
+            return Err(Error::Busy);
+        }
         self.end();
         thread::sleep(self.turns.pause(Instant::now()));
         let deadline = Instant::now()

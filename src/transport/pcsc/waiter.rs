@@ -78,6 +78,10 @@ impl Waiter for PcscWaiter {
         // context's mutex, and speaks to the service on a connection of its own. One that comes before the wait has
         // reached the service is lost, so it is repeated until the wait is over; its slice would end it at last.
         while let Some(context) = self.waiting_and_cancelled() {
+            // A service that hangs would keep this thread, too; the wait sees the flag when the service goes on.
+            if fork::service_hangs() {
+                return;
+            }
             _ = fork::short(|| context.cancel());
             if Instant::now() >= deadline {
                 return;
