@@ -25,6 +25,8 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 pub use acl::has_acl;
+#[cfg(all(test, target_os = "linux", not(miri)))]
+pub use acl::tests as acl_for_tests;
 pub use cancel::{Uncancelled, die_if_cancelled};
 pub use clock::since_boot;
 #[cfg(unix)]
