@@ -10,7 +10,7 @@ use cryptoki_sys::{CK_FUNCTION_LIST_3_0, CK_RV};
 /// C_Initialize under this configuration, its `tokens` as they are, with these readers. Ended by C_Finalize.
 pub fn initialize(config: Config, readers: Box<dyn Readers>) -> CK_RV {
     let tokens = config.tokens;
-    Rv::from(module::initialize_with(|| Module::over(config, tokens, readers))).0
+    Rv::from(module::initialize_with(|_| Module::over(config, tokens, readers))).0
 }
 
 /// The 3.0 list: the functions as any program has them, pointers and all.
