@@ -147,8 +147,7 @@ fn what_was_refused_is_kept_in_memory_only_private_and_not_in_clear() {
 fn nothing_is_kept_of_a_refused_secret_on_a_disk() {
     with_ground("refused::nothing_is_kept_of_a_refused_secret_on_a_disk", |ground| {
         // On the disk of the build, in any case: a scratch directory may be in memory.
-        let disk =
-            tempfile::Builder::new().prefix("jpki-").tempdir_in("/var/tmp").expect("there is room");
+        let disk = tempfile::Builder::new().prefix("jpki-").tempdir_in("/var/tmp").expect("there is room");
         let mut command_environment = Vec::new();
         for name in ["XDG_RUNTIME_DIR", "XDG_STATE_HOME", "HOME", "JPKI_TEST_RUN"] {
             let place = disk.path().join(name);
