@@ -83,8 +83,8 @@ pub struct Meeting {
 /// find held.
 #[derive(Debug, Default)]
 pub struct Memory {
-    /// Records, where there is no place at all.
-    remembered: Mutex<HashMap<Secret, Arc<Mutex<Remembered>>>>,
+    /// Records, where there is no place at all: by card, reader and key.
+    remembered: Mutex<HashMap<(String, String, Key), Arc<Mutex<Remembered>>>>,
     refused: Mutex<HashMap<Secret, RefusedHere>>,
 }
 
@@ -132,8 +132,8 @@ impl Meeting {
         }
     }
 
-    fn remembered(&self, card: &str, key: Key) -> Arc<Mutex<Remembered>> {
-        Arc::clone(self.memory.remembered.lock().entry((card.to_owned(), key)).or_default())
+    fn remembered(&self, card: &str, reader: &str, key: Key) -> Arc<Mutex<Remembered>> {
+        Arc::clone(self.memory.remembered.lock().entry((card.to_owned(), reader.to_owned(), key)).or_default())
     }
 }
 
@@ -282,9 +282,15 @@ impl Logins {
             })
         };
         self.paths(key).filter_map(glance).any(marked)
-            || self.meeting.memory.remembered.lock().get(&(self.card.clone(), key)).is_some_and(|remembered| {
-                remembered.lock().record.mark.as_ref().is_some_and(|mark| self.meeting.is_of(mark, &self.stay))
-            })
+            || self
+                .meeting
+                .memory
+                .remembered
+                .lock()
+                .get(&(self.card.clone(), self.stay.reader.clone(), key))
+                .is_some_and(|remembered| {
+                    remembered.lock().record.mark.as_ref().is_some_and(|mark| self.meeting.is_of(mark, &self.stay))
+                })
     }
 
     /// The number of the last change of the secret of `key`, in each place; `None` where that cannot be told. A secret that is
@@ -390,7 +396,9 @@ impl Logins {
     fn open(&self, name: &Name) -> io::Result<Box<dyn Sheet>> {
         Ok(match name {
             Name::File(path) => Box::new(FileSheet::open(path)?),
-            Name::Memory(key) => Box::new(MemorySheet::new(self.meeting.remembered(&self.card, *key))),
+            Name::Memory(key) => {
+                Box::new(MemorySheet::new(self.meeting.remembered(&self.card, &self.stay.reader, *key)))
+            }
         })
     }
 

@@ -338,3 +338,13 @@ fn a_process_remembers_what_was_refused_where_there_is_no_place_in_memory() {
     let after = Logins::new(&Arc::new(Meeting::new(&[], &memory)), "card".into(), stay());
     assert!(after.has_refused(AUTH, b"9999"), "after C_Finalize and C_Initialize");
 }
+
+#[test]
+fn without_a_place_two_cards_that_say_the_same_of_themselves_are_two() {
+    let meeting = Arc::new(Meeting::default());
+    let in_reader = |reader: &str| Logins::new(&meeting, "card".into(), Stay { reader: reader.into(), events: 1 });
+    let (one, other) = (in_reader("Reader 00 00"), in_reader("Reader 01 00"));
+    let (first, _second) = (announce(&one, SIGN), announce(&other, SIGN));
+    first.release();
+    one.last(SIGN).expect("the other login is on another card").left();
+}
