@@ -84,9 +84,12 @@ pub struct Meeting {
 #[derive(Debug, Default)]
 pub struct Memory {
     /// Records, where there is no place at all: by card, reader and key.
-    remembered: Mutex<HashMap<(String, String, Key), Arc<Mutex<Remembered>>>>,
+    remembered: Mutex<HashMap<Placed, Arc<Mutex<Remembered>>>>,
     refused: Mutex<HashMap<Secret, RefusedHere>>,
 }
+
+/// A card's fingerprint, its reader, and the key.
+type Placed = (String, String, Key);
 
 /// What was refused to this process, and the secret's last change by then: after another one it may be right.
 #[derive(Debug, Default)]
