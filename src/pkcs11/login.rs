@@ -405,11 +405,9 @@ impl Module {
         log::info!("the card has lost the login");
         let guarded = present.is_guarded(File::Holder(present.slot.key));
         let token = present.reader.token(present.slot.key);
-        // The login is dropped here, its lock with it.
+        // The login is dropped here, its lock with it: there is nothing to end on the card, and whoever looks next finds
+        // its mark and makes sure of that.
         let _ = token.with(present.epoch, |state| state.end(guarded));
-        // There is nothing of it to end on the card, but perhaps of another: an authentication login that has ended before
-        // has left its key to this one.
-        self.settle(present);
     }
 
     /// Leaves the card logged out, unless somebody else is still logged in to it whom that would end and must not

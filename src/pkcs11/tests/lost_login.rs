@@ -354,20 +354,3 @@ fn a_login_whose_answer_makes_no_sense_leaves_no_login_on_the_card() {
         assert_eq!(ground.rival("802A009702010200"), Sw::NOT_VERIFIED, "{fault}");
     }
 }
-
-#[test]
-fn a_signature_login_that_is_found_lost_leaves_nothing_open_that_was_left_to_it() {
-    let (ground, auth) = logged_in(|_| {});
-    let sign = ground.session(SIGN);
-    ground.login(sign, PASSWORD).unwrap();
-    ground.sign(sign, b"x").unwrap();
-    let key = ground.key(sign);
-    ground.module.logout(auth).unwrap();
-    assert_eq!(rival_signs(&ground, "97"), Sw::OK, "it closes with the signature's");
-    // The card forgets the password alone: somebody has mistyped it.
-    assert_eq!(ground.rival("0020009B0657524F4E4731").tries_left(), Some(4));
-    ground.module.sign_init(sign, sha256_pkcs1(), key).unwrap();
-    let signed = output(Some(256), |out| ground.module.sign(sign, b"x", out));
-    assert_eq!(signed, Err(Rv::USER_NOT_LOGGED_IN));
-    assert_eq!(rival_signs(&ground, "97"), Sw::NOT_VERIFIED);
-}
