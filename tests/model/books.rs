@@ -37,7 +37,9 @@ pub struct Card {
     pub rival: [bool; 2],
     /// Which logins have ended without their end having been carried out: whoever looks next does that.
     pub owed: [bool; 2],
-    /// Which of those nobody can know of any more.
+    /// Whether a signature login was found lost, whose end somebody may still carry out: the authentication key closes then.
+    pub lost: bool,
+    /// Which of the owed nobody can know of any more.
     pub forgotten: [bool; 2],
     /// Secrets of each token that the card has refused, and to which process.
     pub refused: [Vec<(String, usize)>; 2],

@@ -132,6 +132,12 @@ impl Play<'_, '_> {
         Ok(())
     }
 
+    /// Whether the latest session of a slot says that its user is logged in.
+    pub(crate) fn says_logged_in(&mut self, process: usize, slot: usize) -> Result<bool, String> {
+        let answer = self.agent(process).ask(&format!("state {slot}"))?;
+        Ok(answer.rv == CKR_OK && answer.more == format!("{CKS_RW_USER_FUNCTIONS:X}"))
+    }
+
     /// What was presented to the cards while this was done: nothing that nobody typed, and nothing twice.
     pub(crate) fn check_secrets(&mut self, all: &[&Done]) -> Outcome {
         for card in 0..2 {

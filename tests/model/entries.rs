@@ -41,6 +41,13 @@ impl Play<'_, '_> {
         }
         let free = free && !unclear;
         let logged_in = self.books.processes[process].logins[slot].is_some();
+        // Who cannot tell whether somebody else is logged in ends it all: a login lost costs less than one that stays.
+        if self.books.processes[process].starved
+            && logged_in
+            && matches!(deed.what, What::Logout | What::Close | What::CloseAll)
+        {
+            self.now.closes[card] = [true; 2];
+        }
         // Whatever ends on the signature token may close the other key.
         self.now.closes[card][0] |= key == 1 && !matches!(deed.what, What::Open | What::Sign);
         match deed.what {
@@ -149,9 +156,15 @@ impl Play<'_, '_> {
             let regains = login.held == Held::Right && tries.is_none_or(|tries| tries == FULL[key]);
             wants(!regains, || "the held PIN would have brought the login back".into())?;
         }
-        if matches!(rv, CKR_USER_NOT_LOGGED_IN | NO_KEY) || rv == CKR_SESSION_HANDLE_INVALID {
+        // Where the certificate cannot be read any more, the module may have yet to be told that the login is lost.
+        if rv == NO_KEY && self.says_logged_in(process, slot)? {
+            return Ok(());
+        }
+        if matches!(rv, CKR_USER_NOT_LOGGED_IN | CKR_SESSION_HANDLE_INVALID | NO_KEY) {
             self.books.processes[process].logins[slot] = None;
             // What has become of the card nobody knows: whoever looks next ends what may be left.
+            self.books.cards[card].lost |= key == 1;
+            self.now.closes[card][0] |= key == 1;
             self.books.cards[card].owed = self.books.cards[card].owed.map(|owed| owed || key == 1);
             return Ok(());
         }

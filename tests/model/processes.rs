@@ -16,11 +16,6 @@ impl Play<'_, '_> {
             return Ok(false);
         }
         if !self.books.processes[process].initialized {
-            // F2
-            let held = |reader: &crate::books::Reader| reader.held;
-            if std::env::var_os("JPKI_MODEL_F2").is_none() && self.books.readers.iter().any(held) {
-                return Ok(false);
-            }
             let answer = self.agent(process).ask("initialize")?;
             if self.books.processes[process].starved && answer.rv != CKR_OK {
                 return Ok(false);
@@ -83,7 +78,9 @@ impl Play<'_, '_> {
             }
             for slot in [2 * reader, 2 * reader + 1] {
                 if let Some(login) = &self.books.processes[process].logins[slot] {
+                    let starved = self.books.processes[process].starved;
                     self.now.closes[login.card][0] |= slot % 2 == 1;
+                    self.now.closes[login.card][1] |= starved && slot % 2 == 1;
                 }
                 let free = self.books.is_free(process, reader);
                 self.books.end(process, slot, sees_to_it && free);

@@ -141,7 +141,7 @@ impl Play<'_, '_> {
     /// Who looks does what is owed, which may close the other key of a card, too.
     pub(crate) fn looked(&mut self, reader: usize) {
         if let Some(card) = self.books.readers[reader].card
-            && self.books.cards[card].owed[1]
+            && (self.books.cards[card].owed[1] || self.books.cards[card].lost)
         {
             self.now.closes[card][0] = true;
         }
