@@ -130,10 +130,6 @@ impl<'c, 'a> Application<'c, 'a> {
         let (file, _) = self.0.talk.read_token_info()?;
         Ok(file.as_deref().and_then(TokenInfo::parse).is_some_and(|info| info == self.0.state.info))
     }
-
-    pub(super) fn read_head(&mut self, ef: u8) -> Result<Option<Vec<u8>>> {
-        self.0.read_block(ef)
-    }
 }
 
 /// A transaction with a known card.
@@ -283,7 +279,7 @@ impl<'a> Channel<'a> {
     }
 
     /// The first bytes of a file, as many as one READ gives, and the file made current.
-    fn read_block(&mut self, ef: u8) -> Result<Option<Vec<u8>>> {
+    pub(super) fn read_block(&mut self, ef: u8) -> Result<Option<Vec<u8>>> {
         loop {
             let short_id = self.state.abilities.short_ids != Some(false);
             let (le, extended) =
@@ -315,7 +311,50 @@ impl<'a> Channel<'a> {
         }
     }
 
-    pub(super) fn compute_signature(&mut self, key: &KeyProfile, scheme: Scheme, data: &[u8]) -> Result<Vec<u8>> {
+    /// [`super::Card::sign`] in this transaction.
+    pub(super) fn sign(
+        &mut self,
+        profile: &KeyProfile,
+        scheme: Scheme,
+        data: &[u8],
+        mut regain: impl FnMut(&mut Application<'_, 'a>) -> Result<bool>,
+    ) -> Result<Vec<u8>> {
+        if !self.is_selected() {
+            self.select()?;
+        }
+        let refusal = match self.compute_signature(profile, scheme, data) {
+            Err(refusal @ Error::Status { .. }) => refusal,
+            result => return result,
+        };
+        let was_certain = self.is_certain();
+        if !was_certain {
+            self.select()?;
+        }
+        // What a lost login is told by, here or in another application; any other answer may have another reason.
+        let lost = match refusal {
+            Error::Status { sw: Sw::NOT_VERIFIED | Sw::NO_CURRENT_EF | Sw::NOT_FOUND, .. } => true,
+            Error::Status { sw: Sw::KEY_NOT_FOUND | Sw::UNKNOWN_INS | Sw::UNKNOWN_CLA, .. } => !was_certain,
+            _ => false,
+        };
+        if lost && regain(&mut Application::new(self))? {
+            return self.compute_signature(profile, scheme, data);
+        }
+        if was_certain {
+            return Err(refusal);
+        }
+        match self.compute_signature(profile, scheme, data) {
+            Err(refusal) if refusal.is_not_verified() && !lost => {
+                if regain(&mut Application::new(self))? {
+                    self.compute_signature(profile, scheme, data)
+                } else {
+                    Err(refusal)
+                }
+            }
+            result => result,
+        }
+    }
+
+    fn compute_signature(&mut self, key: &KeyProfile, scheme: Scheme, data: &[u8]) -> Result<Vec<u8>> {
         let mut response = self.send_signature(key, scheme, data)?;
         if response.sw == Sw::WRONG_P1P2 && self.certain {
             if self.state.abilities.short_ids.is_none() {

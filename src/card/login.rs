@@ -78,6 +78,25 @@ impl Channel<'_> {
         }
         Ok(())
     }
+
+    /// Hands on what a command was answered that needs `login`. Where the card says that it knows nothing of such a login,
+    /// nobody is logged in with this key: the record is set right in this transaction, in which nobody can log in, so that
+    /// nobody ends a login that is over and takes the other key's along. What had been left to it is ended.
+    pub(super) fn needing<R>(&mut self, login: Option<&Login>, answered: Result<R>) -> Result<R> {
+        if let (Some(login), Err(error)) = (login, &answered)
+            && error.is_not_verified()
+            && self.is_certain()
+        {
+            login.release();
+            if let Some(lost) = self.state_mut().logins.lost(login.key()) {
+                lost.left();
+            }
+            if let Err(error) = self.settle() {
+                log::debug!("another login stays on the card: {error}");
+            }
+        }
+        answered
+    }
 }
 
 impl Error {

@@ -25,7 +25,7 @@ pub(crate) use login::LoginEnd;
 pub use profile::{File, KeyProfile, Kind, Profile};
 
 use crate::apdu::Sw;
-use crate::logins::{self, Logins, Meeting};
+use crate::logins::{self, Login, Logins, Meeting};
 use crate::secret::Form;
 use crate::transport::{self, Disposition, Link, Patience, Transaction};
 use abilities::Abilities;
@@ -243,18 +243,18 @@ impl Card {
         if let Some(known) = self.state.counter(key).frozen() {
             return Ok(known);
         }
-        self.optimistic(|channel| channel.query_tries(profile))
+        self.optimistic(None, |channel| channel.query_tries(profile))
     }
 
     /// A certificate as DER, without the filler behind it; `None` if the file is absent or holds no certificate.
-    /// ⌈n/256⌉ APDUs for n bytes.
+    /// ⌈n/256⌉ APDUs for n bytes. `login` is the caller's to the file's token, if it has one.
     ///
     /// # Errors
-    /// [`Error::NoKey`]; [`Error::Status`] with 6982 if the key's secret must be presented first;
+    /// [`Error::NoKey`]; [`Error::Status`] with 6982 if the key's secret must be presented first: `login` is over then;
     /// [`Error::Malformed`], [`Error::Transport`].
-    pub fn certificate(&mut self, file: File) -> Result<Option<Vec<u8>>> {
+    pub fn certificate(&mut self, file: File, login: Option<&Login>) -> Result<Option<Vec<u8>>> {
         let ef = self.state.profile.ef(file).ok_or(Error::NoKey)?;
-        self.optimistic(|channel| channel.read_object(ef))
+        self.optimistic(login, |channel| channel.read_object(ef))
     }
 
     /// The first 256 bytes of a certificate's file, after a SELECT of the application: enough to tell whether it is still
@@ -262,9 +262,12 @@ impl Card {
     ///
     /// # Errors
     /// As [`Card::certificate`].
-    pub fn certificate_head(&mut self, file: File) -> Result<Option<Vec<u8>>> {
+    pub fn certificate_head(&mut self, file: File, login: Option<&Login>) -> Result<Option<Vec<u8>>> {
         let ef = self.state.profile.ef(file).ok_or(Error::NoKey)?;
-        self.session(|application| application.read_head(ef))
+        let mut channel = self.begin()?;
+        channel.select()?;
+        let head = channel.read_block(ef);
+        channel.needing(login, head)
     }
 
     /// Runs `work` in one transaction in which SELECT AID has answered 9000. Only in here can a secret be sent.
@@ -284,50 +287,20 @@ impl Card {
     /// whether it did.
     ///
     /// # Errors
-    /// [`Error::Status`] with 6982: the login is lost. [`Error::NoPss`], [`Error::NoKey`], [`Error::Transport`],
+    /// [`Error::Status`] with 6982: the login is lost, and `login`, the caller's, is over. [`Error::NoPss`], [`Error::NoKey`], [`Error::Transport`],
     /// [`Error::Status`].
     pub fn sign(
         &mut self,
         key: Key,
         scheme: Scheme,
         data: &[u8],
-        mut regain: impl FnMut(&mut Application<'_, '_>) -> Result<bool>,
+        login: Option<&Login>,
+        regain: impl FnMut(&mut Application<'_, '_>) -> Result<bool>,
     ) -> Result<Vec<u8>> {
         let profile = self.state.profile.key(key).ok_or(Error::NoKey)?;
         let mut channel = self.begin()?;
-        if !channel.is_selected() {
-            channel.select()?;
-        }
-        let refusal = match channel.compute_signature(profile, scheme, data) {
-            Err(refusal @ Error::Status { .. }) => refusal,
-            result => return result,
-        };
-        let was_certain = channel.is_certain();
-        if !was_certain {
-            channel.select()?;
-        }
-        // What a lost login is told by, here or in another application; any other answer may have another reason.
-        let lost = match refusal {
-            Error::Status { sw: Sw::NOT_VERIFIED | Sw::NO_CURRENT_EF | Sw::NOT_FOUND, .. } => true,
-            Error::Status { sw: Sw::KEY_NOT_FOUND | Sw::UNKNOWN_INS | Sw::UNKNOWN_CLA, .. } => !was_certain,
-            _ => false,
-        };
-        if lost && regain(&mut Application::new(&mut channel))? {
-            return channel.compute_signature(profile, scheme, data);
-        }
-        if was_certain {
-            return Err(refusal);
-        }
-        match channel.compute_signature(profile, scheme, data) {
-            Err(refusal) if refusal.is_not_verified() && !lost => {
-                if regain(&mut Application::new(&mut channel))? {
-                    channel.compute_signature(profile, scheme, data)
-                } else {
-                    Err(refusal)
-                }
-            }
-            result => result,
-        }
+        let signed = channel.sign(profile, scheme, data, regain);
+        channel.needing(login, signed)
     }
 
     /// Ends every login on the card, so that nobody signs without the secret: SELECT of another application. `false` if
@@ -355,18 +328,23 @@ impl Card {
 
     /// Runs `work`, which spends nothing when it fails, on the belief that the application is selected; once more after a
     /// SELECT if that belief may have been wrong.
-    fn optimistic<R>(&mut self, mut work: impl FnMut(&mut Channel<'_>) -> Result<R>) -> Result<R> {
+    fn optimistic<R>(
+        &mut self,
+        login: Option<&Login>,
+        mut work: impl FnMut(&mut Channel<'_>) -> Result<R>,
+    ) -> Result<R> {
         let mut channel = self.begin()?;
         if !channel.is_selected() {
             channel.select()?;
         }
-        match work(&mut channel) {
+        let done = match work(&mut channel) {
             Err(Error::Status { .. } | Error::Malformed(_)) if !channel.is_certain() => {
                 channel.select()?;
                 work(&mut channel)
             }
             result => result,
-        }
+        };
+        channel.needing(login, done)
     }
 }
 

@@ -195,7 +195,7 @@ fn certificate_report(
     file: File,
     unmask: bool,
 ) -> card::Result<(CertificateReport, Option<Certificate>)> {
-    let report = match card.certificate(file) {
+    let report = match card.certificate(file, None) {
         Ok(Some(der)) => match Certificate::parse(&der) {
             Ok(certificate) => {
                 let view = View::of(&certificate, now(), unmask);

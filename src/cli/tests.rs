@@ -103,7 +103,7 @@ impl Ground {
     /// Whether the card signs without a secret.
     fn is_logged_in(&self) -> bool {
         self.put_back();
-        let signed = self.card().sign(Key::Authentication, card::Scheme::Pkcs1, &[1], |_| Ok(false));
+        let signed = self.card().sign(Key::Authentication, card::Scheme::Pkcs1, &[1], None, |_| Ok(false));
         match signed {
             Ok(_) => true,
             Err(error) if error.is_not_verified() => false,

@@ -274,6 +274,19 @@ impl Logins {
         self.last(key).filter(|last| !last.sheets.is_empty())
     }
 
+    /// The record of `key` alone, of whose logins the card knows nothing any more. `None` where another process believes
+    /// that it has one, which will find out itself.
+    pub fn lost(&self, key: Key) -> Option<Last> {
+        match self.alone(key) {
+            Ok(sheets) => Some(Last { sheets: sheets? }),
+            Err(error) => {
+                // Whoever can tell ends the login, which is over.
+                log::debug!("a login that the card has lost stays marked: {error}");
+                None
+            }
+        }
+    }
+
     /// Whether somebody has logged in with `key` and not logged the card out since, as the records say. No lock is waited
     /// for or taken.
     pub fn is_marked(&self, key: Key) -> bool {

@@ -5,7 +5,9 @@ use super::module::Module;
 use super::reader::{Connection, Reader};
 use super::rv::{Result, Rv};
 use super::slots::{Contents, Epoch, Identity, Slot};
+use super::token::State;
 use crate::card::{self, Card, Key, Probe};
+use crate::logins;
 use crate::secret::Form;
 use crate::transport::{Disposition, Error as Transport};
 use std::sync::Arc;
@@ -218,6 +220,18 @@ impl Present {
     /// The form of the token's secret.
     pub(super) fn form(&self) -> Result<Form> {
         Ok(self.identity.profile.key(self.slot.key).ok_or(Rv::DEVICE_REMOVED)?.form)
+    }
+
+    /// This process's login to the token, as other processes see it.
+    pub(super) fn announced(&self) -> Option<Arc<logins::Login>> {
+        self.announced_for(self.slot.key)
+    }
+
+    /// [`Present::announced`] for either token of the card.
+    pub(super) fn announced_for(&self, key: Key) -> Option<Arc<logins::Login>> {
+        let announced = |state: &mut State| state.login().map(|login| Arc::clone(&login.announced));
+        // A card that has gone has no logins.
+        self.reader.token(key).with(self.epoch, announced).ok().flatten()
     }
 }
 

@@ -323,11 +323,7 @@ impl Module {
     pub(super) fn settle(&self, present: &Present) {
         let logins = self.logins(present);
         for key in Key::ALL {
-            let own = present
-                .reader
-                .token(key)
-                .with(present.epoch, |state| state.login().map(|login| Arc::clone(&login.announced)));
-            if let Ok(Some(own)) = own {
+            if let Some(own) = present.announced_for(key) {
                 logins.renew(&own);
             }
         }
@@ -405,8 +401,7 @@ impl Module {
         log::info!("the card has lost the login");
         let guarded = present.is_guarded(File::Holder(present.slot.key));
         let token = present.reader.token(present.slot.key);
-        // The login is dropped here, its lock with it: there is nothing to end on the card, and whoever looks next finds
-        // its mark and makes sure of that.
+        // There is nothing to end on the card, which has set the records right where it said so (`Channel::needing`).
         let _ = token.with(present.epoch, |state| state.end(guarded));
     }
 

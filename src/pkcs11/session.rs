@@ -202,7 +202,7 @@ impl Module {
         if let Some(read) = token.with(*epoch, |state| state.certificate(file).clone())? {
             return Ok(read);
         }
-        let der = match self.with_card(reader, *epoch, |card| card.certificate(file))? {
+        let der = match self.with_card(reader, *epoch, |card| card.certificate(file, present.announced().as_deref()))? {
             Ok(der) => der,
             // The holder's own objects are found without it.
             Err(error @ card::Error::Status { .. })

@@ -277,7 +277,8 @@ impl Module {
         let token = present.reader.token(key);
         let full = present.identity.profile.key(key).map_or(0, |profile| profile.tries);
         let signed = self.with_card(&present.reader, present.epoch, |card| {
-            card.sign(key, scheme, data, |application| {
+            let login = present.announced();
+            card.sign(key, scheme, data, login.as_deref(), |application| {
                 // The login may have been ended, or its secret changed, since it was looked at.
                 let held = held.take().filter(|held| {
                     let is_held = |state: &mut State| {
@@ -329,7 +330,9 @@ impl Module {
         let file = File::Holder(present.slot.key);
         let known = self.certificate(present, file)?;
         let head = self
-            .with_card(&present.reader, present.epoch, |card| card.certificate_head(file))?
+            .with_card(&present.reader, present.epoch, |card| {
+                card.certificate_head(file, present.announced().as_deref())
+            })?
             .map_err(|error| self.card_failure(present, &error))?
             .unwrap_or_default();
         if known

@@ -130,7 +130,7 @@ fn secret(card: &mut Card, key: Key, all: u8, name: &str, language: Language) ->
 fn certificate(card: &mut Card, key: Key, language: Language) -> Finding {
     let name = cards::certificate(key).text(language);
     let note = |code, what: &str| Finding::note(code, format!("{name}: {what}"));
-    match card.certificate(File::Holder(key)) {
+    match card.certificate(File::Holder(key), None) {
         Ok(Some(der)) => match Certificate::parse(&der) {
             Ok(certificate) => period(name, &certificate, now(), language),
             Err(error) => Finding::problem(Code::CertificateDamaged, format!("{name}: {error}"))

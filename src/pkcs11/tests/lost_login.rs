@@ -354,3 +354,32 @@ fn a_login_whose_answer_makes_no_sense_leaves_no_login_on_the_card() {
         assert_eq!(ground.rival("802A009702010200"), Sw::NOT_VERIFIED, "{fault}");
     }
 }
+
+/// A ground with both tokens logged in, whose card has then forgotten the password alone: a rival has mistyped it.
+fn with_a_signature_login_lost() -> (Ground, CK_SESSION_HANDLE, CK_SESSION_HANDLE) {
+    let (ground, auth) = logged_in(|config| config.hold_pin = false);
+    let sign = ground.session(SIGN);
+    ground.login(sign, PASSWORD).unwrap();
+    ground.sign(sign, b"x").unwrap();
+    assert_eq!(ground.rival("0020009B0657524F4E4731").tries_left(), Some(4));
+    (ground, auth, sign)
+}
+
+#[test]
+fn a_signature_login_that_is_found_lost_leaves_nothing_open_that_was_left_to_it() {
+    let (ground, auth, sign) = with_a_signature_login_lost();
+    ground.module.logout(auth).unwrap();
+    assert_eq!(rival_signs(&ground, "97"), Sw::OK, "it closes with the signature's");
+    assert_eq!(ground.sign(sign, b"x"), Err(Rv::USER_NOT_LOGGED_IN));
+    assert_eq!(rival_signs(&ground, "97"), Sw::NOT_VERIFIED);
+}
+
+#[test]
+fn a_signature_login_that_is_found_lost_does_not_take_the_authentication_login_along() {
+    let (ground, auth, sign) = with_a_signature_login_lost();
+    assert_eq!(ground.sign(sign, b"x"), Err(Rv::USER_NOT_LOGGED_IN));
+    // A look, which pays what is owed: nothing.
+    ground.session(AUTH);
+    ground.flags(AUTH);
+    assert_eq!(ground.sign(auth, b"x").unwrap().len(), 256);
+}
