@@ -30,8 +30,8 @@
 //!   each took it from the specification.
 //! * [`pkcs11`] is what a program loads. It knows no network, starts no process and prints nothing. [`cli`] never imports
 //!   it.
-//! * Unsafe code is in [`sys`] (system calls) and at the C edge, `pkcs11/ffi` (pointers) and `pkcs11/entry` (the extern
-//!   functions and symbols), and denied elsewhere. Private RSA keys exist in `emulator` alone.
+//! * Unsafe code is in [`sys`] (system calls) and at the C edge, `pkcs11/edge/ffi` (pointers) and `pkcs11/edge/entry`
+//!   (the extern functions and symbols), and denied elsewhere. Private RSA keys exist in `emulator` alone.
 //!
 //! # Sources
 //!
@@ -47,8 +47,8 @@
 //!
 //! # How a call reaches the card
 //!
-//! `C_Sign` → a row of `pkcs11/table.rs` → `entry` behind `guard` (a panic becomes CKR_GENERAL_ERROR) → `ffi` makes slices
-//! → `module::current()` clones the module's `Arc` → `session` finds the session and compares its epoch, before anything is
+//! `C_Sign` → a row of `pkcs11/edge/table.rs` → `entry` behind `guard` (a panic becomes CKR_GENERAL_ERROR) → `ffi` makes
+//! slices → `module::current()` clones the module's `Arc` → `session` finds the session and compares its epoch, before anything is
 //! said of the other arguments → `signing`
 //! settles the length, then *takes* the operation, so that it ends whatever happens → `cards::with_card` holds the reader
 //! → [`card::Card::sign`]: one APDU if nobody came between → the signature is checked with the certificate's key → `ffi`
@@ -56,8 +56,8 @@
 //!
 //! # Locks
 //!
-//! In this order, and none held while waiting for an earlier one. Debug builds assert it of those that `pkcs11/lock.rs`
-//! makes, which are all but the first, the table of readers and the closing flag.
+//! In this order, and none held while waiting for an earlier one. Debug builds assert it of those that
+//! `pkcs11/state/lock.rs` makes, which are all but the first, the table of readers and the closing flag.
 //!
 //! 1. the process's `RwLock` around the module, only for as long as it takes to clone the `Arc`;
 //! 2. a session's operations, for the call;
@@ -74,13 +74,13 @@
 //! # Decisions that the code alone does not tell
 //!
 //! * **No thread of ours.** Presence is asked for by the calls that concern a slot; C_WaitForSlotEvent blocks its caller. The
-//!   one exception lives for two seconds at most, when a process ends without C_Finalize (`pkcs11/exit.rs`).
+//!   one exception lives for two seconds at most, when a process ends without C_Finalize (`pkcs11/state/exit.rs`).
 //! * **Optimism where it costs nothing.** A query, a READ or a signature is sent without a SELECT on the belief that the
 //!   application is still selected; an answer that the application would not give leads to SELECT AID and a second try.
 //!   VERIFY and CHANGE are never sent so: they exist inside [`card::Card::session`] only, and no layer repeats them.
 //! * **The card does not tell who is logged in,** so PKCS#11's own state is the truth, and it becomes public *before* a
 //!   caller hears CKR_USER_NOT_LOGGED_IN. The one secret ever sent without a person typing it is the authentication PIN of
-//!   this very login, under the conditions of `pkcs11/signing.rs`, `regain`.
+//!   this very login, under the conditions of `pkcs11/signing/sign.rs`, `regain`.
 //! * **A logout that logs out.** The verified state outlives disconnecting and resets, so the last login among this user's
 //!   processes selects another application when it ends. The strong login never yields to the weak one: a signature login
 //!   that ends takes the card's state from authentication logins, which regain it. A login that nobody ended (a process that
@@ -91,7 +91,7 @@
 //!   shown both asks for the signature password and could send name and address to any server; `…-ssh` is a second name for
 //!   what `…-auth` shows. OpenSSH, kinit and others take each certificate of a token for one of the holder's, so `…-auth`
 //!   shows the authority's never and `…-sign` after a login. Names of links count as well, and an unknown name shows the
-//!   authentication token only (`pkcs11/view.rs`).
+//!   authentication token only (`pkcs11/state/view.rs`).
 //! * **The card is everybody's.** Who waits for it looks ten times a second, libpcsclite and pcscd alike, and would miss the
 //!   moments between the transactions of a busy signer: after three seconds without a gap a connection leaves one
 //!   (`transport/pcsc/turns.rs`).
@@ -101,7 +101,7 @@
 //!   at once (`sys/descriptors.rs`). A fork waits for the moments in which libpcsclite holds its own lock, and neither it nor
 //!   a call for longer than a second (`transport/pcsc/fork.rs`).
 //! * **A thread is not cancelled inside a call.** It would be unwound out of libpcsclite with locks in its hands.
-//!   C_WaitForSlotEvent waits in parts, between which it may be (`entry.rs`).
+//!   C_WaitForSlotEvent waits in parts, between which it may be (`pkcs11/edge/entry.rs`).
 //! * **Memory is wiped as it is given back** (`sys/wiping.rs`), so that a name and an address do not outlive the login in the
 //!   memory of a program. A program that links this crate has its heap wiped, too, and can have no allocator of its own.
 //! * **The end of the process.** libpcsclite frees its table of contexts as the process ends, beside threads that look into

@@ -47,7 +47,7 @@ fn no_layer_imports_itself_by_way_of_others() {
 
 #[test]
 fn unsafe_code_is_at_the_edges_only() {
-    let edges = ["src/sys", "src/pkcs11/ffi", "src/pkcs11/entry"];
+    let edges = ["src/sys", "src/pkcs11/edge/ffi", "src/pkcs11/edge/entry"];
     let with: Vec<_> = sources()
         .into_iter()
         .filter(|source| source.words().any(|word| word == "unsafe" || word == "unsafe_code"))
@@ -350,6 +350,6 @@ mod the_reader_of_sources {
         );
         assert!(imports("src/card/mod.rs", "r#\"a \"quote crate::cert\"#; r\"\\\"; '\"'; b'\"';").is_empty());
         assert_eq!(imports("src/card/mod.rs", "r#\"a \"quote\"#; crate::cert; \"\""), ["cert"]);
-        assert!(imports("src/pkcs11/ffi.rs", "use super::rv::Rv; pub(crate) fn f() {}").is_empty());
+        assert!(imports("src/pkcs11/edge/ffi.rs", "use super::rv::Rv; pub(crate) fn f() {}").is_empty());
     }
 }

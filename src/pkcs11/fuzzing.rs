@@ -1,8 +1,8 @@
 //! What the fuzz targets in `fuzz/` need of the module and a program must not have: C_Initialize over readers of their own
 //! making. Only there under `--cfg fuzzing`, which cargo-fuzz sets.
 
-use super::module::{self, Module};
-use super::{rv::Rv, table};
+use super::edge::{rv::Rv, table};
+use super::state::module::{self, Module};
 use crate::config::Config;
 use crate::transport::Readers;
 use cryptoki_sys::{CK_FUNCTION_LIST_3_0, CK_RV};

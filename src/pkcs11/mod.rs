@@ -4,31 +4,11 @@
 #![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![cfg_attr(test, allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
-mod attribute;
-mod cards;
-mod entry;
-mod events;
-mod exit;
-mod ffi;
+mod edge;
 #[cfg(fuzzing)]
 pub mod fuzzing;
-mod guard;
-mod lock;
-mod login;
-mod looking;
-mod mechanism;
-mod module;
-mod object;
-mod reader;
-mod refusals;
-mod rv;
-mod session;
+mod objects;
 mod signing;
-mod slot_info;
-mod slots;
-mod table;
+mod state;
 #[cfg(all(test, feature = "practice"))]
 mod tests;
-mod token;
-mod verify;
-mod view;

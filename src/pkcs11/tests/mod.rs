@@ -12,10 +12,10 @@ mod signing;
 mod switches;
 mod tokens;
 
-use super::ffi::testing::{ask, output, template};
-use super::mechanism::Parsed;
-use super::module::Module;
-use super::rv::{Result, Rv};
+use super::edge::ffi::testing::{ask, output, template};
+use super::edge::rv::{Result, Rv};
+use super::signing::mechanism::Parsed;
+use super::state::module::Module;
 use crate::apdu::Sw;
 use crate::config::{Config, Tokens};
 use crate::emulator::image::{Image, Kind};

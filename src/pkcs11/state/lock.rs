@@ -6,39 +6,39 @@ use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 /// A session's operations.
-pub(super) const SESSION: u8 = 2;
+pub(crate) const SESSION: u8 = 2;
 /// A reader's connection.
-pub(super) const CONNECTION: u8 = 3;
+pub(crate) const CONNECTION: u8 = 3;
 /// A look at the readers.
-pub(super) const LOOK: u8 = 4;
+pub(crate) const LOOK: u8 = 4;
 /// The table of sessions: whether a login has one left is decided with it in hand.
-pub(super) const SESSIONS: u8 = 5;
+pub(crate) const SESSIONS: u8 = 5;
 /// Held for no I/O and no other lock.
-pub(super) const LEAF: u8 = 6;
+pub(crate) const LEAF: u8 = 6;
 
 /// A mutex with its place in the order.
 #[derive(Debug, Default)]
-pub(super) struct Mutex<T, const RANK: u8 = LEAF>(parking_lot::Mutex<T>);
+pub(crate) struct Mutex<T, const RANK: u8 = LEAF>(parking_lot::Mutex<T>);
 
 /// A locked [`Mutex`].
-pub(super) struct Guard<'a, T> {
+pub(crate) struct Guard<'a, T> {
     // Unlocked before it stops to count.
     value: MutexGuard<'a, T>,
     _held: Held,
 }
 
 impl<T, const RANK: u8> Mutex<T, RANK> {
-    pub(super) const fn new(value: T) -> Self {
+    pub(crate) const fn new(value: T) -> Self {
         Mutex(parking_lot::Mutex::new(value))
     }
 
-    pub(super) fn lock(&self) -> Guard<'_, T> {
+    pub(crate) fn lock(&self) -> Guard<'_, T> {
         let held = Held::new(RANK);
         Guard { value: self.0.lock(), _held: held }
     }
 
     /// Gives up after `time`.
-    pub(super) fn try_lock_for(&self, time: Duration) -> Option<Guard<'_, T>> {
+    pub(crate) fn try_lock_for(&self, time: Duration) -> Option<Guard<'_, T>> {
         let held = Held::new(RANK);
         Some(Guard { value: self.0.try_lock_for(time)?, _held: held })
     }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The right to look, which one thread has at a time.
-pub(super) struct Looking {
+pub(crate) struct Looking {
     lock: Mutex<(), LOOK>,
     start: Instant,
     /// When the look under way began, in milliseconds after `start`; [`IDLE`] without one.
@@ -21,18 +21,18 @@ pub(super) struct Looking {
 const IDLE: u64 = u64::MAX;
 
 /// A look under way.
-pub(super) struct Look<'a> {
+pub(crate) struct Look<'a> {
     began: &'a AtomicU64,
     _lock: Guard<'a, ()>,
 }
 
 impl Looking {
-    pub(super) fn new() -> Looking {
+    pub(crate) fn new() -> Looking {
         Looking { lock: Mutex::new(()), start: Instant::now(), began: AtomicU64::new(IDLE) }
     }
 
     /// Waits for the look of another thread; `None` if that one hangs.
-    pub(super) fn begin(&self) -> Option<Look<'_>> {
+    pub(crate) fn begin(&self) -> Option<Look<'_>> {
         loop {
             let others = self.began.load(Ordering::SeqCst);
             let patience = match others {

@@ -3,36 +3,36 @@
 use super::cards::Present;
 use super::lock::{Mutex, SESSION};
 use super::module::Module;
-use super::rv::{Result, Rv};
-use super::signing::{Signing, Verifying};
 use super::slots::{Epoch, Slot};
 use crate::card::{self, File};
 use crate::cert::Certificate;
+use crate::pkcs11::edge::rv::{Result, Rv};
+use crate::pkcs11::signing::sign::{Signing, Verifying};
 use cryptoki_sys::*;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// One session: with the token of one slot, for as long as one card lies there.
-pub(super) struct Session {
-    pub(super) slot: Slot,
-    pub(super) epoch: Epoch,
-    pub(super) read_write: bool,
+pub(crate) struct Session {
+    pub(crate) slot: Slot,
+    pub(crate) epoch: Epoch,
+    pub(crate) read_write: bool,
     /// Held for the whole of a call that concerns an operation.
-    pub(super) operations: Mutex<Operations, SESSION>,
+    pub(crate) operations: Mutex<Operations, SESSION>,
 }
 
 /// At most one operation of each kind is active in a session (CKR_OPERATION_ACTIVE, §5.1.6).
 #[derive(Default)]
-pub(super) struct Operations {
-    pub(super) found: Option<VecDeque<CK_OBJECT_HANDLE>>,
-    pub(super) sign: Option<Signing>,
-    pub(super) verify: Option<Verifying>,
+pub(crate) struct Operations {
+    pub(crate) found: Option<VecDeque<CK_OBJECT_HANDLE>>,
+    pub(crate) sign: Option<Signing>,
+    pub(crate) verify: Option<Verifying>,
 }
 
 /// All open sessions.
 #[derive(Default)]
-pub(super) struct Sessions {
+pub(crate) struct Sessions {
     open: OpenSessions,
 }
 
@@ -49,12 +49,12 @@ impl Sessions {
     }
 
     /// Whether this session has not been closed.
-    pub(super) fn is_open(&self, handle: CK_SESSION_HANDLE) -> bool {
+    pub(crate) fn is_open(&self, handle: CK_SESSION_HANDLE) -> bool {
         self.open.contains_key(&handle)
     }
 
     /// Sessions with the token that lies in `slot` in this epoch, and how many of them are read/write.
-    pub(super) fn count(&self, slot: Slot, epoch: Epoch) -> (usize, usize) {
+    pub(crate) fn count(&self, slot: Slot, epoch: Epoch) -> (usize, usize) {
         let of_slot = || self.open.values().filter(|session| session.slot == slot && session.epoch == epoch);
         (of_slot().count(), of_slot().filter(|session| session.read_write).count())
     }
@@ -161,7 +161,7 @@ impl Module {
     ///
     /// # Errors
     /// CKR_SESSION_HANDLE_INVALID: never opened, closed, or its card has left.
-    pub(super) fn session(&self, handle: CK_SESSION_HANDLE) -> Result<Arc<Session>> {
+    pub(crate) fn session(&self, handle: CK_SESSION_HANDLE) -> Result<Arc<Session>> {
         let session = self.sessions.lock().open.get(&handle).cloned().ok_or(Rv::SESSION_HANDLE_INVALID)?;
         if self.slots.lock().epoch(session.slot.reader) == session.epoch {
             return Ok(session);
@@ -179,12 +179,12 @@ impl Module {
     }
 
     /// The token of an open session, as far as known.
-    pub(super) fn of_session(&self, session: &Session) -> Result<Present> {
+    pub(crate) fn of_session(&self, session: &Session) -> Result<Present> {
         self.present(session.slot).filter(|present| present.epoch == session.epoch).ok_or(Rv::DEVICE_REMOVED)
     }
 
     /// Whether the user is logged in to the session's token.
-    pub(super) fn is_logged_in(&self, session: &Session) -> Result<bool> {
+    pub(crate) fn is_logged_in(&self, session: &Session) -> Result<bool> {
         let max_login = self.max_login(session.slot);
         let reader = self.reader(session.slot)?;
         reader.token(session.slot.key).with(session.epoch, |state| state.is_logged_in(max_login))
@@ -196,7 +196,7 @@ impl Module {
     /// # Errors
     /// CKR_USER_NOT_LOGGED_IN: it is guarded by the secret, and the card no longer knows of the login; the token is public
     /// by then. CKR_DEVICE_REMOVED, CKR_DEVICE_ERROR.
-    pub(super) fn certificate(&self, present: &Present, file: File) -> Result<Option<Arc<Certificate>>> {
+    pub(crate) fn certificate(&self, present: &Present, file: File) -> Result<Option<Arc<Certificate>>> {
         let Present { reader, slot, epoch, .. } = present;
         let token = reader.token(slot.key);
         if let Some(read) = token.with(*epoch, |state| state.certificate(file).clone())? {
@@ -239,7 +239,7 @@ impl Module {
 
 impl Present {
     /// Whether this certificate can be read only after the secret.
-    pub(super) fn is_guarded(&self, file: File) -> bool {
+    pub(crate) fn is_guarded(&self, file: File) -> bool {
         let profile = self.identity.profile.key(file.key());
         matches!(file, File::Holder(_)) && profile.is_some_and(|profile| profile.certificate_guarded)
     }

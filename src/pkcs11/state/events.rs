@@ -2,7 +2,7 @@
 //! C_Finalize wakes it. It waits in parts, between which its thread may be cancelled.
 
 use super::module::Module;
-use super::rv::{Result, Rv};
+use crate::pkcs11::edge::rv::{Result, Rv};
 use crate::transport::{Error as Transport, ReaderState};
 use cryptoki_sys::CK_SLOT_ID;
 use std::sync::Arc;
@@ -16,11 +16,11 @@ const PAUSE: Duration = Duration::from_millis(500);
 
 /// A wait of several parts. It has nothing to be destroyed: its thread may end between two of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Wait(u64);
+pub(crate) struct Wait(u64);
 
 impl Wait {
     /// A number that no other has: a module's, whose waits end with it, also where there is another one by the next part.
-    pub(super) fn new() -> Wait {
+    pub(crate) fn new() -> Wait {
         static LAST: AtomicU64 = AtomicU64::new(0);
         Wait(LAST.fetch_add(1, Ordering::Relaxed))
     }

@@ -4,22 +4,22 @@
 //! successful call to determine the length of the buffer needed" (§5.13.2): so the length is settled first, then the
 //! operation is taken out of the session, and whatever happens afterwards it has ended.
 
-use super::cards::Present;
-use super::ffi::{In, OutBuf, Room};
 use super::mechanism::{CardInput, Operation, Parsed, SALT_LEN};
-use super::module::Module;
-use super::object::Object;
-use super::rv::{Result, Rv};
-use super::session::Session;
-use super::token::{Held, State};
 use super::verify::PublicKey;
 use crate::card::{self, Application, File, Key, Scheme, Tries};
+use crate::pkcs11::edge::ffi::{In, OutBuf, Room};
+use crate::pkcs11::edge::rv::{Result, Rv};
+use crate::pkcs11::objects::finding::Object;
+use crate::pkcs11::state::cards::Present;
+use crate::pkcs11::state::module::Module;
+use crate::pkcs11::state::sessions::Session;
+use crate::pkcs11::state::token::{Held, State};
 use crate::secret::Pin;
 use cryptoki_sys::*;
 use std::sync::Arc;
 
 /// A signing operation.
-pub(super) struct Signing {
+pub(crate) struct Signing {
     operation: Operation,
     key: PublicKey,
     /// Whether it waits for a password of its own (CKA_ALWAYS_AUTHENTICATE).
@@ -27,19 +27,19 @@ pub(super) struct Signing {
 }
 
 /// A verifying operation, in software.
-pub(super) struct Verifying {
+pub(crate) struct Verifying {
     operation: Operation,
     key: PublicKey,
 }
 
 impl Signing {
     /// Whether C_Login with CKU_CONTEXT_SPECIFIC has something to allow.
-    pub(super) fn wants_password(&self) -> bool {
+    pub(crate) fn wants_password(&self) -> bool {
         self.wants_password
     }
 
     /// Its password was right.
-    pub(super) fn allow(&mut self) {
+    pub(crate) fn allow(&mut self) {
         self.wants_password = false;
     }
 

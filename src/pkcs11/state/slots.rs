@@ -13,14 +13,14 @@ use std::sync::Arc;
 
 /// One slot: a reader's number and the key it is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Slot {
-    pub(super) reader: usize,
-    pub(super) key: Key,
+pub(crate) struct Slot {
+    pub(crate) reader: usize,
+    pub(crate) key: Key,
 }
 
 impl Slot {
     /// Its `CK_SLOT_ID`: stable as long as the process lives.
-    pub(super) fn id(self) -> CK_SLOT_ID {
+    pub(crate) fn id(self) -> CK_SLOT_ID {
         (self.reader * 2 + usize::from(self.key == Key::Signature)) as CK_SLOT_ID
     }
 
@@ -31,28 +31,28 @@ impl Slot {
 
 /// Counts insertions and removals in one reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub(super) struct Epoch(u64);
+pub(crate) struct Epoch(u64);
 
 /// What is known about a card of ours for as long as it lies in its reader.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Identity {
-    pub(super) profile: &'static Profile,
-    pub(super) info: TokenInfo,
+pub(crate) struct Identity {
+    pub(crate) profile: &'static Profile,
+    pub(crate) info: TokenInfo,
     /// The keys that the card offers.
-    pub(super) keys: Vec<Key>,
+    pub(crate) keys: Vec<Key>,
     /// Whether PSS signatures can be asked for, as far as known.
-    pub(super) pss: bool,
+    pub(crate) pss: bool,
 }
 
 impl Identity {
-    pub(super) fn kind(&self) -> Kind {
+    pub(crate) fn kind(&self) -> Kind {
         self.profile.kind
     }
 }
 
 /// What lies in a reader.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Contents {
+pub(crate) enum Contents {
     /// Nothing, or nothing that answers.
     Nothing,
     /// A card that nobody has asked yet.
@@ -65,7 +65,7 @@ pub(super) enum Contents {
 
 /// All readers ever seen, and the slots shown.
 #[derive(Debug)]
-pub(super) struct Slots {
+pub(crate) struct Slots {
     view: View,
     readers: Vec<Reader>,
     listed: Vec<Slot>,
@@ -83,12 +83,12 @@ struct Reader {
 
 impl Slots {
     /// No readers yet; `view` says which tokens are shown.
-    pub(super) fn new(view: impl Into<View>) -> Slots {
+    pub(crate) fn new(view: impl Into<View>) -> Slots {
         Slots { view: view.into(), readers: Vec::new(), listed: Vec::new() }
     }
 
     /// Takes in what the readers look like now. Answers the readers whose epoch has moved.
-    pub(super) fn apply(&mut self, seen: &[ReaderState]) -> Vec<usize> {
+    pub(crate) fn apply(&mut self, seen: &[ReaderState]) -> Vec<usize> {
         for state in seen {
             if !self.readers.iter().any(|reader| reader.name == state.name) {
                 self.readers.push(Reader::new(state.name.clone()));
@@ -101,12 +101,12 @@ impl Slots {
     }
 
     /// Forgets all events so far: what was there when the module was initialised is no event.
-    pub(super) fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         self.readers.iter_mut().for_each(|reader| reader.changed = [false; 2]);
     }
 
     /// Lets readers that appeared since join the list.
-    pub(super) fn join(&mut self) {
+    pub(crate) fn join(&mut self) {
         let joining: Vec<Slot> = self.joining().collect();
         self.listed.extend(joining);
     }
@@ -118,54 +118,54 @@ impl Slots {
     }
 
     /// The slots shown, in the order in which they joined.
-    pub(super) fn listed(&self) -> &[Slot] {
+    pub(crate) fn listed(&self) -> &[Slot] {
         &self.listed
     }
 
     /// The slot with this id, if it is shown, or would be once somebody asks for the list: an event may have told of it.
-    pub(super) fn slot(&self, id: CK_SLOT_ID) -> Option<Slot> {
+    pub(crate) fn slot(&self, id: CK_SLOT_ID) -> Option<Slot> {
         self.listed.iter().copied().chain(self.joining()).find(|slot| slot.id() == id)
     }
 
     /// Names of all readers ever seen, by number.
-    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.readers.iter().map(|reader| reader.name.as_str())
     }
 
     /// The reader's present epoch.
-    pub(super) fn epoch(&self, reader: usize) -> Epoch {
+    pub(crate) fn epoch(&self, reader: usize) -> Epoch {
         self.readers.get(reader).map_or(Epoch::default(), |reader| reader.epoch)
     }
 
     /// The stay of the card in the reader, as other processes know it.
-    pub(super) fn stay(&self, reader: usize) -> Stay {
+    pub(crate) fn stay(&self, reader: usize) -> Stay {
         let reader = self.readers.get(reader);
         let events = reader.and_then(|reader| reader.seen.as_ref()).map_or(0, |seen| seen.event_count);
         Stay { reader: reader.map(|reader| reader.name.clone()).unwrap_or_default(), events }
     }
 
     /// What lies in the reader.
-    pub(super) fn contents(&self, reader: usize) -> &Contents {
+    pub(crate) fn contents(&self, reader: usize) -> &Contents {
         self.readers.get(reader).map_or(&Contents::Nothing, |reader| &reader.contents)
     }
 
     /// The card behind a slot, if its token is shown there: the card has the key, and the view does not hide it. A view of
     /// one token hides the other one also where the card has no more: what is typed for one secret would be a try of the
     /// other, and a browser would be shown name and address.
-    pub(super) fn token(&self, slot: Slot) -> Option<&Arc<Identity>> {
+    pub(crate) fn token(&self, slot: Slot) -> Option<&Arc<Identity>> {
         let Contents::Ours(identity) = self.contents(slot.reader) else { return None };
         (identity.keys.contains(&slot.key) && self.view.shows(slot.key)).then_some(identity)
     }
 
     /// Records what a probe has found. A verdict about an older epoch says nothing about this one.
-    pub(super) fn found(&mut self, reader: usize, epoch: Epoch, contents: Contents) {
+    pub(crate) fn found(&mut self, reader: usize, epoch: Epoch, contents: Contents) {
         if let Some(reader) = self.readers.get_mut(reader).filter(|reader| reader.epoch == epoch) {
             reader.contents = contents;
         }
     }
 
     /// Records that the card has refused a PSS signature for good.
-    pub(super) fn without_pss(&mut self, reader: usize, epoch: Epoch) {
+    pub(crate) fn without_pss(&mut self, reader: usize, epoch: Epoch) {
         if let Some(Reader { contents: Contents::Ours(identity), .. }) =
             self.readers.get_mut(reader).filter(|reader| reader.epoch == epoch)
         {
@@ -174,7 +174,7 @@ impl Slots {
     }
 
     /// Records that a call found its card gone before any look did. Answers whether that was news.
-    pub(super) fn lost(&mut self, reader: usize, epoch: Epoch) -> bool {
+    pub(crate) fn lost(&mut self, reader: usize, epoch: Epoch) -> bool {
         match self.readers.get_mut(reader).filter(|reader| reader.epoch == epoch) {
             Some(reader) => reader.update(None),
             None => false,
@@ -183,7 +183,7 @@ impl Slots {
 
     /// The next slot shown whose token came or went; each is told once (PKCS#11 3.0 §5.5.4, C_WaitForSlotEvent). Of a
     /// reader that was plugged in since the list was asked for, too: who does nothing but wait would never hear of it.
-    pub(super) fn take_event(&mut self) -> Option<Slot> {
+    pub(crate) fn take_event(&mut self) -> Option<Slot> {
         let candidates: Vec<Slot> = self.listed.iter().copied().chain(self.joining()).collect();
         candidates.into_iter().find(|slot| {
             let changed = self.readers.get_mut(slot.reader).map(|reader| reader.changed_for(slot.key));

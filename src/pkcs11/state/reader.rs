@@ -7,23 +7,23 @@ use super::token::Token;
 use crate::card::{Card, Key};
 
 /// One reader.
-pub(super) struct Reader {
-    pub(super) number: usize,
-    pub(super) name: String,
+pub(crate) struct Reader {
+    pub(crate) number: usize,
+    pub(crate) name: String,
     /// Held during APDUs.
-    pub(super) connection: Mutex<Option<Connection>, CONNECTION>,
+    pub(crate) connection: Mutex<Option<Connection>, CONNECTION>,
     authentication: Token,
     signature: Token,
 }
 
 /// An open connection, good for one stay of a card in the reader.
-pub(super) struct Connection {
-    pub(super) card: Card,
-    pub(super) epoch: Epoch,
+pub(crate) struct Connection {
+    pub(crate) card: Card,
+    pub(crate) epoch: Epoch,
 }
 
 impl Reader {
-    pub(super) fn new(number: usize, name: &str) -> Reader {
+    pub(crate) fn new(number: usize, name: &str) -> Reader {
         Reader {
             number,
             name: name.to_owned(),
@@ -34,7 +34,7 @@ impl Reader {
     }
 
     /// The token for `key`.
-    pub(super) fn token(&self, key: Key) -> &Token {
+    pub(crate) fn token(&self, key: Key) -> &Token {
         match key {
             Key::Authentication => &self.authentication,
             Key::Signature => &self.signature,

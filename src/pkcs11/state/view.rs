@@ -17,16 +17,16 @@ use std::{fmt, fs};
 
 /// What is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct View {
+pub(crate) struct View {
     authentication: bool,
     signature: bool,
     /// When the certificates of the authorities are among the objects.
-    pub(super) authorities: Authorities,
+    pub(crate) authorities: Authorities,
 }
 
 /// Where this code was loaded from.
 #[derive(Debug)]
-pub(super) enum Origin {
+pub(crate) enum Origin {
     /// It is linked into the program.
     Program,
     /// It is a module of its own.
@@ -35,7 +35,7 @@ pub(super) enum Origin {
 
 /// The module's file, by all its names: that which the loader was given, and those that links lead to from there.
 #[derive(Debug)]
-pub(super) struct File {
+pub(crate) struct File {
     given: PathBuf,
     /// Those that are ours, in the order in which they were met.
     names: Vec<Name>,
@@ -62,19 +62,19 @@ static NSS_HOST: AtomicBool = AtomicBool::new(false);
 
 /// Notes that this process is an NSS host (Firefox, Thunderbird, LibreOffice …): with the module's plain file it is shown
 /// the authentication token only, whatever it was meant to do.
-pub(super) fn note_nss_host() {
+pub(crate) fn note_nss_host() {
     NSS_HOST.store(true, Ordering::Relaxed);
 }
 
 /// Notes where the module was loaded from. Called where every program calls right after it has loaded it: later a path
 /// that the loader was given may lead elsewhere, from another directory or after an update.
-pub(super) fn note_origin() {
+pub(crate) fn note_origin() {
     Origin::of_process();
 }
 
 impl View {
     /// What a module from `origin` shows under this configuration.
-    pub(super) fn of(origin: &Origin, config: &Config) -> View {
+    pub(crate) fn of(origin: &Origin, config: &Config) -> View {
         View::seen_by(NSS_HOST.load(Ordering::Relaxed), origin, config)
     }
 
@@ -103,7 +103,7 @@ impl View {
     }
 
     /// Whether the token of this key is shown.
-    pub(super) fn shows(self, key: Key) -> bool {
+    pub(crate) fn shows(self, key: Key) -> bool {
         match key {
             Key::Authentication => self.authentication,
             Key::Signature => self.signature,
@@ -142,7 +142,7 @@ impl From<Tokens> for View {
 
 impl Origin {
     /// That of this process's module, as it was when first asked for.
-    pub(super) fn of_process() -> &'static Origin {
+    pub(crate) fn of_process() -> &'static Origin {
         static ORIGIN: sys::Leaked<Origin> = sys::Leaked::new();
         loop {
             if let Some(origin) = ORIGIN.get() {
@@ -163,7 +163,7 @@ impl Origin {
     }
 
     /// For the log: what is shown otherwise than its names promise, and what to do about it.
-    pub(super) fn remark(&self, view: View) -> Option<String> {
+    pub(crate) fn remark(&self, view: View) -> Option<String> {
         let Origin::Module(file) = self else { return None };
         let given = file.given.display().to_string();
         let given = sanitise(&given);

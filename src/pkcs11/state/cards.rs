@@ -3,27 +3,27 @@
 
 use super::module::Module;
 use super::reader::{Connection, Reader};
-use super::rv::{Result, Rv};
 use super::slots::{Contents, Epoch, Identity, Slot};
 use super::token::State;
 use crate::card::{self, Card, Key, Probe};
 use crate::logins;
+use crate::pkcs11::edge::rv::{Result, Rv};
 use crate::secret::Form;
 use crate::transport::{Disposition, Error as Transport};
 use std::sync::Arc;
 
 /// A token as a call found it.
-pub(super) struct Present {
-    pub(super) reader: Arc<Reader>,
-    pub(super) slot: Slot,
-    pub(super) epoch: Epoch,
-    pub(super) identity: Arc<Identity>,
+pub(crate) struct Present {
+    pub(crate) reader: Arc<Reader>,
+    pub(crate) slot: Slot,
+    pub(crate) epoch: Epoch,
+    pub(crate) identity: Arc<Identity>,
 }
 
 impl Module {
     /// Looks at the readers and takes in what changed. No APDU, no waiting for a card, and none for a service in which another
     /// thread hangs: what was seen last stands then. A service that cannot be asked is no reader; the next look asks again.
-    pub(super) fn look(&self) {
+    pub(crate) fn look(&self) {
         let Some(_looking) = self.looking.begin() else { return };
         let mut seen = match self.readers.look() {
             Ok(seen) => seen,
@@ -52,7 +52,7 @@ impl Module {
     }
 
     /// The reader of a slot.
-    pub(super) fn reader(&self, slot: Slot) -> Result<Arc<Reader>> {
+    pub(crate) fn reader(&self, slot: Slot) -> Result<Arc<Reader>> {
         self.known.read().get(slot.reader).cloned().ok_or(Rv::SLOT_ID_INVALID)
     }
 
@@ -61,14 +61,14 @@ impl Module {
     /// # Errors
     /// CKR_TOKEN_NOT_PRESENT: an empty reader, a card that is not ours or does not have this key, one that cannot be
     /// reached just now.
-    pub(super) fn token(&self, slot: Slot) -> Result<Present> {
+    pub(crate) fn token(&self, slot: Slot) -> Result<Present> {
         self.look();
         self.recognise(slot.reader);
         self.present(slot).ok_or(Rv::TOKEN_NOT_PRESENT)
     }
 
     /// The token in `slot` as far as known.
-    pub(super) fn present(&self, slot: Slot) -> Option<Present> {
+    pub(crate) fn present(&self, slot: Slot) -> Option<Present> {
         let reader = self.reader(slot).ok()?;
         let slots = self.slots.lock();
         let identity = slots.token(slot)?.clone();
@@ -76,7 +76,7 @@ impl Module {
     }
 
     /// Asks the card in this reader what it is, unless that is known.
-    pub(super) fn recognise(&self, number: usize) {
+    pub(crate) fn recognise(&self, number: usize) {
         let unknown = || {
             let slots = self.slots.lock();
             (*slots.contents(number) == Contents::Unknown).then(|| slots.epoch(number))
@@ -140,7 +140,7 @@ impl Module {
     /// CKR_DEVICE_REMOVED: the card has gone, which ends the epoch. CKR_DEVICE_ERROR: it is there and cannot be used.
     /// CKR_CRYPTOKI_NOT_INITIALIZED: the module was closed while the call waited. Any other error of `work` is handed
     /// through.
-    pub(super) fn with_card<R>(
+    pub(crate) fn with_card<R>(
         &self,
         reader: &Reader,
         epoch: Epoch,
@@ -168,7 +168,7 @@ impl Module {
     }
 
     /// [`Module::with_card`], also when the module is closed: for ending a login.
-    pub(super) fn with_card_to_the_end<R>(
+    pub(crate) fn with_card_to_the_end<R>(
         &self,
         reader: &Reader,
         epoch: Epoch,
@@ -193,7 +193,7 @@ impl Module {
     }
 
     /// What a failure of the transport means for the connection, the slot and the caller.
-    pub(super) fn after_failure(
+    pub(crate) fn after_failure(
         &self,
         reader: &Reader,
         epoch: Epoch,
@@ -218,17 +218,17 @@ impl Module {
 
 impl Present {
     /// The form of the token's secret.
-    pub(super) fn form(&self) -> Result<Form> {
+    pub(crate) fn form(&self) -> Result<Form> {
         Ok(self.identity.profile.key(self.slot.key).ok_or(Rv::DEVICE_REMOVED)?.form)
     }
 
     /// This process's login to the token, as other processes see it.
-    pub(super) fn announced(&self) -> Option<Arc<logins::Login>> {
+    pub(crate) fn announced(&self) -> Option<Arc<logins::Login>> {
         self.announced_for(self.slot.key)
     }
 
     /// [`Present::announced`] for either token of the card.
-    pub(super) fn announced_for(&self, key: Key) -> Option<Arc<logins::Login>> {
+    pub(crate) fn announced_for(&self, key: Key) -> Option<Arc<logins::Login>> {
         let announced = |state: &mut State| state.login().map(|login| Arc::clone(&login.announced));
         // A card that has gone has no logins.
         self.reader.token(key).with(self.epoch, announced).ok().flatten()
@@ -236,7 +236,7 @@ impl Present {
 }
 
 /// What a caller is told where the card, not the way to it, is the trouble.
-pub(super) fn device_error(error: &card::Error) -> Rv {
+pub(crate) fn device_error(error: &card::Error) -> Rv {
     log::warn!("{error}");
     Rv::DEVICE_ERROR
 }

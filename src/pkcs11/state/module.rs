@@ -6,13 +6,13 @@ use super::exit;
 use super::lock::{Mutex, SESSIONS};
 use super::looking::Looking;
 use super::reader::Reader;
-use super::rv::{Result, Rv};
-use super::session::Sessions;
+use super::sessions::Sessions;
 use super::slots::{Slot, Slots};
 use super::view::{Origin, View};
 use crate::card;
 use crate::config::{Config, Environment, LastTry, Pss};
 use crate::logins::{Meeting, Memory};
+use crate::pkcs11::edge::rv::{Result, Rv};
 use crate::transport::{Disposition, Readers, Waiter};
 use crate::{logging, readers, sys};
 use cryptoki_sys::CK_SLOT_ID;
@@ -23,21 +23,21 @@ use std::time::{Duration, Instant};
 
 /// Everything between C_Initialize and C_Finalize. The order of its locks stands on the crate's page.
 pub struct Module {
-    pub(super) config: Config,
-    pub(super) card_options: card::Options,
-    pub(super) view: View,
+    pub(crate) config: Config,
+    pub(crate) card_options: card::Options,
+    pub(crate) view: View,
     description: String,
-    pub(super) readers: Box<dyn Readers>,
-    pub(super) looking: Looking,
-    pub(super) slots: Mutex<Slots>,
-    pub(super) known: RwLock<Vec<Arc<Reader>>>,
-    pub(super) sessions: Mutex<Sessions, SESSIONS>,
+    pub(crate) readers: Box<dyn Readers>,
+    pub(crate) looking: Looking,
+    pub(crate) slots: Mutex<Slots>,
+    pub(crate) known: RwLock<Vec<Arc<Reader>>>,
+    pub(crate) sessions: Mutex<Sessions, SESSIONS>,
     /// All there are, for C_Finalize to wake.
-    pub(super) waiters: Mutex<Vec<Weak<dyn Waiter>>>,
+    pub(crate) waiters: Mutex<Vec<Weak<dyn Waiter>>>,
     /// Those that nobody waits with just now.
-    pub(super) idle_waiters: Mutex<Vec<Arc<dyn Waiter>>>,
+    pub(crate) idle_waiters: Mutex<Vec<Arc<dyn Waiter>>>,
     /// What the parts of a wait know this module by.
-    pub(super) waits: Wait,
+    pub(crate) waits: Wait,
     /// Whether C_Finalize has begun: calls that wait are told.
     closing: parking_lot::Mutex<bool>,
     told: Condvar,
@@ -71,7 +71,7 @@ pub fn initialize() -> Result<()> {
 ///
 /// # Errors
 /// CKR_CRYPTOKI_ALREADY_INITIALIZED.
-pub(super) fn initialize_with(make: impl FnOnce(&Arc<Memory>) -> Module) -> Result<()> {
+pub(crate) fn initialize_with(make: impl FnOnce(&Arc<Memory>) -> Module) -> Result<()> {
     let process = own_process();
     let mut module = process.module.write();
     if module.is_some() {
@@ -115,7 +115,7 @@ pub fn current() -> Result<Arc<Module>> {
 }
 
 /// The module, if it can be had without waiting: for what runs while the process ends, in the middle of anything.
-pub(super) fn at_once() -> Option<Arc<Module>> {
+pub(crate) fn at_once() -> Option<Arc<Module>> {
     process().ok()?.module.try_read()?.clone()
 }
 
@@ -164,7 +164,7 @@ impl Module {
 
     /// The module over these readers, showing what this view shows, in a process that remembers nothing.
     #[cfg(any(test, fuzzing))]
-    pub(super) fn over(config: Config, view: impl Into<View>, readers: Box<dyn Readers>) -> Module {
+    pub(crate) fn over(config: Config, view: impl Into<View>, readers: Box<dyn Readers>) -> Module {
         Module::remembering(config, view, readers, &Arc::default())
     }
 
@@ -210,29 +210,29 @@ impl Module {
     }
 
     /// Whether C_Finalize, or the end of the process, has begun.
-    pub(super) fn is_closing(&self) -> bool {
+    pub(crate) fn is_closing(&self) -> bool {
         self.is_closed() || *self.closing.lock()
     }
 
     /// Whether nothing goes to a card any more but what ends a login. Looked at with the card in hand.
-    pub(super) fn is_closed(&self) -> bool {
+    pub(crate) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::SeqCst)
     }
 
     /// From now on [`Module::is_closed`].
-    pub(super) fn shut(&self) {
+    pub(crate) fn shut(&self) {
         self.closed.store(true, Ordering::SeqCst);
     }
 
     /// Sleeps for `time`, or until C_Finalize begins.
-    pub(super) fn rest(&self, time: Duration) {
+    pub(crate) fn rest(&self, time: Duration) {
         let mut closing = self.closing.lock();
         if !*closing {
             self.told.wait_for(&mut closing, time);
         }
     }
 
-    pub(super) fn close(&self) {
+    pub(crate) fn close(&self) {
         *self.closing.lock() = true;
         self.told.notify_all();
         let waiters: Vec<_> = self.waiters.lock().iter().filter_map(Weak::upgrade).collect();
@@ -240,7 +240,7 @@ impl Module {
     }
 
     /// Logs out and disconnects, explicitly: nothing of this may be left to a `Drop`, which may run in a forked child.
-    pub(super) fn disconnect(&self) {
+    pub(crate) fn disconnect(&self) {
         self.shut();
         // Not in the loop's head, which would hold the lock for the whole loop: what goes wrong in it takes a look at the
         // readers, which writes there.
@@ -270,12 +270,12 @@ impl Module {
     ///
     /// # Errors
     /// CKR_SLOT_ID_INVALID.
-    pub(super) fn slot(&self, id: CK_SLOT_ID) -> Result<Slot> {
+    pub(crate) fn slot(&self, id: CK_SLOT_ID) -> Result<Slot> {
         self.slots.lock().slot(id).ok_or(Rv::SLOT_ID_INVALID)
     }
 
     /// Whether PSS is offered on this token: as configured, and unless its card has refused it for good.
-    pub(super) fn offers_pss(&self, present: &Present) -> bool {
+    pub(crate) fn offers_pss(&self, present: &Present) -> bool {
         match self.config.pss {
             Pss::Auto => present.identity.pss,
             Pss::On => present.identity.profile.pss,

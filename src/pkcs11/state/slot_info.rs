@@ -1,17 +1,17 @@
 //! What is said about slots, tokens and mechanisms (PKCS#11 3.0 §5.5).
 
-use super::ffi::padded;
-use super::mechanism;
 use super::module::Module;
-use super::rv::{Result, Rv};
 use super::slots::Identity;
 use crate::card::{Key, Kind, Tries};
+use crate::pkcs11::edge::ffi::padded;
+use crate::pkcs11::edge::rv::{Result, Rv};
+use crate::pkcs11::signing::mechanism;
 use crate::secret::{self, Form};
 use crate::text;
 use cryptoki_sys::*;
 
 /// The maker of this module: the token information's manufacturer is the program that answers, not the card's.
-pub(super) const MANUFACTURER: &str = "jpki-pkcs11";
+pub(crate) const MANUFACTURER: &str = "jpki-pkcs11";
 
 impl Module {
     /// C_GetSlotList. The size query takes in new readers (§5.5.1).

@@ -2,20 +2,20 @@
 //! can be made, changed or destroyed here. A certificate is read when an object that depends on it is first asked for.
 
 use super::attribute::Facts;
-use super::cards::Present;
-use super::ffi::{Answer, AttributesOut, Template};
-use super::module::Module;
-use super::rv::{Result, Rv};
-use super::session::Session;
 use crate::card::{File, Key, KeyProfile, Kind};
 use crate::cert::Certificate;
 use crate::config::Authorities;
+use crate::pkcs11::edge::ffi::{Answer, AttributesOut, Template};
+use crate::pkcs11::edge::rv::{Result, Rv};
+use crate::pkcs11::state::cards::Present;
+use crate::pkcs11::state::module::Module;
+use crate::pkcs11::state::sessions::Session;
 use cryptoki_sys::*;
 use std::sync::Arc;
 
 /// One object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Object {
+pub(crate) enum Object {
     /// The holder's certificate.
     Certificate,
     /// Its public key.
@@ -41,7 +41,7 @@ impl Object {
     ];
 
     /// Whether it is seen by the logged-in user only (CKA_PRIVATE).
-    pub(super) fn is_private(self, key: &KeyProfile, authorities: Authorities) -> bool {
+    pub(crate) fn is_private(self, key: &KeyProfile, authorities: Authorities) -> bool {
         match self {
             Object::PrivateKey => true,
             // A browser decides by the public key whose certificate it is, so both are seen together.
@@ -209,7 +209,7 @@ impl Module {
     ///
     /// # Errors
     /// CKR_OBJECT_HANDLE_INVALID: never given out, or of a login or a card that is over.
-    pub(super) fn object(&self, session: &Session, present: &Present, handle: CK_OBJECT_HANDLE) -> Result<Object> {
+    pub(crate) fn object(&self, session: &Session, present: &Present, handle: CK_OBJECT_HANDLE) -> Result<Object> {
         let handle = u32::try_from(handle).map_err(|_| Rv::OBJECT_HANDLE_INVALID)?;
         let max_login = self.max_login(session.slot);
         let (public, private) = present
@@ -295,7 +295,7 @@ impl Module {
     }
 
     /// Whether this key wants its password before every signature.
-    pub(super) fn always_authenticates(&self, key: Key) -> bool {
+    pub(crate) fn always_authenticates(&self, key: Key) -> bool {
         key == Key::Signature && self.config.always_authenticate
     }
 }

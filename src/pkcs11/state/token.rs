@@ -3,39 +3,39 @@
 
 use super::lock::Mutex;
 use super::refusals::Refusals;
-use super::rv::{Result, Rv};
 use super::slots::Epoch;
 use crate::card::File;
 use crate::cert::Certificate;
 use crate::logins;
+use crate::pkcs11::edge::rv::{Result, Rv};
 use crate::sys::{self, LockedBytes};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 /// One key of whatever card lies in a reader.
-pub(super) struct Token {
+pub(crate) struct Token {
     state: Mutex<State>,
 }
 
 /// What belongs to one stay of a card in its reader.
-pub(super) struct State {
+pub(crate) struct State {
     epoch: Epoch,
     login: Option<Login>,
     holder: Read,
     authority: Read,
     handles: Handles,
-    pub(super) refusals: Refusals,
+    pub(crate) refusals: Refusals,
 }
 
 /// A login of this process (PKCS#11 3.0 §5.6.8): of all its sessions with the token.
-pub(super) struct Login {
+pub(crate) struct Login {
     /// By the clock that goes on while the machine sleeps.
     since: Duration,
     /// The secret, where it may be presented again ([`crate::config::Config::hold_pin`]).
-    pub(super) pin: Option<Held>,
+    pub(crate) pin: Option<Held>,
     /// How other processes see it.
-    pub(super) announced: Arc<logins::Login>,
+    pub(crate) announced: Arc<logins::Login>,
     handles: Handles,
     /// No signature was made since, so an always-authenticate key needs no password of its own yet.
     fresh: bool,
@@ -43,10 +43,10 @@ pub(super) struct Login {
 
 /// A secret that was right once.
 #[derive(Debug, Clone)]
-pub(super) struct Held {
-    pub(super) bytes: Arc<LockedBytes>,
+pub(crate) struct Held {
+    pub(crate) bytes: Arc<LockedBytes>,
     /// The last change by then: after another one it is not presented.
-    pub(super) changes: Vec<u64>,
+    pub(crate) changes: Vec<u64>,
 }
 
 /// A certificate's file as it was read: `Some(None)` has none in it.
@@ -54,11 +54,11 @@ type Read = Option<Option<Arc<Certificate>>>;
 
 /// A block of object handles that nobody else has, or ever had: handles die with what they were made for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Handles(u32);
+pub(crate) struct Handles(u32);
 
 impl Handles {
     /// Objects in one block.
-    pub(super) const BLOCK: u32 = 16;
+    pub(crate) const BLOCK: u32 = 16;
 
     fn new() -> Handles {
         static NEXT: AtomicU32 = AtomicU32::new(1);
@@ -66,18 +66,18 @@ impl Handles {
     }
 
     /// The handle of the object with this ordinal number.
-    pub(super) fn handle(self, ordinal: u32) -> u32 {
+    pub(crate) fn handle(self, ordinal: u32) -> u32 {
         self.0 | ordinal
     }
 
     /// The ordinal number behind a handle; `None` if it is none of this block.
-    pub(super) fn ordinal(self, handle: u32) -> Option<u32> {
+    pub(crate) fn ordinal(self, handle: u32) -> Option<u32> {
         (handle & !(Handles::BLOCK - 1) == self.0).then_some(handle & (Handles::BLOCK - 1))
     }
 }
 
 impl Token {
-    pub(super) fn new() -> Token {
+    pub(crate) fn new() -> Token {
         Token { state: Mutex::new(State::new(Epoch::default())) }
     }
 
@@ -85,7 +85,7 @@ impl Token {
     ///
     /// # Errors
     /// CKR_DEVICE_REMOVED: it is `epoch` that is over.
-    pub(super) fn with<R>(&self, epoch: Epoch, work: impl FnOnce(&mut State) -> R) -> Result<R> {
+    pub(crate) fn with<R>(&self, epoch: Epoch, work: impl FnOnce(&mut State) -> R) -> Result<R> {
         let mut state = self.state.lock();
         if state.epoch < epoch {
             *state = State::new(epoch);
@@ -110,17 +110,17 @@ impl State {
     }
 
     /// Whether somebody is logged in, and not for longer than `max_login`.
-    pub(super) fn is_logged_in(&self, max_login: Option<Duration>) -> bool {
+    pub(crate) fn is_logged_in(&self, max_login: Option<Duration>) -> bool {
         self.login.as_ref().is_some_and(|login| !login.is_over(max_login))
     }
 
     /// The login, over or not.
-    pub(super) fn login(&mut self) -> Option<&mut Login> {
+    pub(crate) fn login(&mut self) -> Option<&mut Login> {
         self.login.as_mut()
     }
 
     /// Begins a login.
-    pub(super) fn begin(&mut self, pin: Option<Held>, announced: logins::Login) {
+    pub(crate) fn begin(&mut self, pin: Option<Held>, announced: logins::Login) {
         self.refusals = Refusals::default();
         let (since, announced) = (sys::since_boot(), Arc::new(announced));
         self.login = Some(Login { since, pin, announced, handles: Handles::new(), fresh: true });
@@ -128,7 +128,7 @@ impl State {
 
     /// Makes the token public: sessions report it, handles of private objects die, the secret is wiped with the login
     /// that is handed back. The holder's certificate goes too if it was `guarded` by the secret.
-    pub(super) fn end(&mut self, guarded: bool) -> Option<Login> {
+    pub(crate) fn end(&mut self, guarded: bool) -> Option<Login> {
         if guarded {
             self.holder = None;
         }
@@ -136,12 +136,12 @@ impl State {
     }
 
     /// [`State::end`] for a login that has lasted longer than `max_login`.
-    pub(super) fn end_if_over(&mut self, max_login: Option<Duration>, guarded: bool) -> Option<Login> {
+    pub(crate) fn end_if_over(&mut self, max_login: Option<Duration>, guarded: bool) -> Option<Login> {
         if self.login.as_ref()?.is_over(max_login) { self.end(guarded) } else { None }
     }
 
     /// What was read of a certificate's file.
-    pub(super) fn certificate(&mut self, file: File) -> &mut Read {
+    pub(crate) fn certificate(&mut self, file: File) -> &mut Read {
         match file {
             File::Holder(_) => &mut self.holder,
             File::Authority(_) => &mut self.authority,
@@ -149,12 +149,12 @@ impl State {
     }
 
     /// The block that public objects take their handles from.
-    pub(super) fn public_handles(&self) -> Handles {
+    pub(crate) fn public_handles(&self) -> Handles {
         self.handles
     }
 
     /// The block of the private objects; `None` while the token is public.
-    pub(super) fn private_handles(&self, max_login: Option<Duration>) -> Option<Handles> {
+    pub(crate) fn private_handles(&self, max_login: Option<Duration>) -> Option<Handles> {
         self.login.as_ref().filter(|login| !login.is_over(max_login)).map(|login| login.handles)
     }
 }
@@ -166,12 +166,12 @@ impl Login {
 
     /// Whether no signature has used it yet.
     #[cfg(test)]
-    pub(super) fn is_fresh(&self) -> bool {
+    pub(crate) fn is_fresh(&self) -> bool {
         self.fresh
     }
 
     /// Whether this login has not been used for a signature yet; from now on it has.
-    pub(super) fn take_fresh(&mut self) -> bool {
+    pub(crate) fn take_fresh(&mut self) -> bool {
         std::mem::take(&mut self.fresh)
     }
 }
@@ -179,7 +179,7 @@ impl Login {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pkcs11::slots::Slots;
+    use crate::pkcs11::state::slots::Slots;
     use crate::transport::ReaderState;
 
     fn epochs() -> (Epoch, Epoch) {

@@ -1,7 +1,7 @@
 //! Checking an RSA signature with the public key: for C_Verify, and for every signature before it leaves the module.
 
 use super::mechanism::{CardInput, SALT_LEN};
-use super::rv::{Result, Rv};
+use crate::pkcs11::edge::rv::{Result, Rv};
 use rsa::traits::PublicKeyParts;
 use rsa::{BigUint, Pkcs1v15Sign, Pss, RsaPublicKey};
 use sha2::Sha256;
@@ -69,7 +69,7 @@ mod tests {
 
     /// A value of the file of signatures that OpenSSL made.
     fn openssl(name: &str) -> Vec<u8> {
-        let file = include_str!("../../tests/data/openssl-rsa2048.txt");
+        let file = include_str!("../../../tests/data/openssl-rsa2048.txt");
         let hex =
             file.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')).expect("a line of that name");
         (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()

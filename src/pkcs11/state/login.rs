@@ -7,12 +7,12 @@ use super::cards::{Present, device_error};
 use super::module::Module;
 use super::reader::Reader;
 use super::refusals::Refusals;
-use super::rv::{Result, Rv};
-use super::session::Session;
+use super::sessions::Session;
 use super::slots::{Epoch, Slot};
 use super::token::{Held, Login};
 use crate::card::{self, Card, File, Key, LoginEnd, Tries};
 use crate::logins::{self, Logins, Wait};
+use crate::pkcs11::edge::rv::{Result, Rv};
 use crate::secret::{Malformed, Pin};
 use crate::sys::LockedBytes;
 use crate::transport::{Disposition, Error as Transport};
@@ -313,14 +313,14 @@ impl Module {
     }
 
     /// Who is logged in to a card.
-    pub(super) fn logins(&self, present: &Present) -> Logins {
+    pub(crate) fn logins(&self, present: &Present) -> Logins {
         let stay = self.slots.lock().stay(present.slot.reader);
         Logins::new(&self.card_options.meeting, present.identity.info.fingerprint(), stay)
     }
 
     /// Ends a login on the card that nobody ends, if there is one, and shows again the logins of this process whose files
     /// somebody has taken away. No APDU and no waiting where there is none.
-    pub(super) fn settle(&self, present: &Present) {
+    pub(crate) fn settle(&self, present: &Present) {
         let logins = self.logins(present);
         for key in Key::ALL {
             if let Some(own) = present.announced_for(key) {
@@ -345,7 +345,7 @@ impl Module {
     ///
     /// # Errors
     /// CKR_USER_NOT_LOGGED_IN, CKR_DEVICE_REMOVED, CKR_DEVICE_ERROR.
-    pub(super) fn end_login(&self, slot: Slot, epoch: Epoch) -> Result<()> {
+    pub(crate) fn end_login(&self, slot: Slot, epoch: Epoch) -> Result<()> {
         let reader = self.reader(slot)?;
         let guarded = self.guarded(slot);
         let login = reader.token(slot.key).with(epoch, |state| state.end(guarded))?;
@@ -353,7 +353,7 @@ impl Module {
     }
 
     /// Ends a login that has lasted longer than it may.
-    pub(super) fn end_if_over(&self, slot: Slot, epoch: Epoch) {
+    pub(crate) fn end_if_over(&self, slot: Slot, epoch: Epoch) {
         let (max_login, guarded) = (self.max_login(slot), self.guarded(slot));
         let Ok(reader) = self.reader(slot) else { return };
         if let Ok(Some(login)) = reader.token(slot.key).with(epoch, |state| state.end_if_over(max_login, guarded)) {
@@ -365,7 +365,7 @@ impl Module {
     }
 
     /// Ends all logins of this process in one reader.
-    pub(super) fn end_all_logins(&self, reader: &Reader) {
+    pub(crate) fn end_all_logins(&self, reader: &Reader) {
         let epoch = self.slots.lock().epoch(reader.number);
         for key in Key::ALL {
             match self.end_login(Slot { reader: reader.number, key }, epoch) {
@@ -376,7 +376,7 @@ impl Module {
     }
 
     /// Makes the tokens of one reader public without asking its card, which cannot be asked.
-    pub(super) fn forget_logins(&self, reader: &Reader) {
+    pub(crate) fn forget_logins(&self, reader: &Reader) {
         let epoch = self.slots.lock().epoch(reader.number);
         for key in Key::ALL {
             // An epoch that is over has no login.
@@ -387,7 +387,7 @@ impl Module {
     /// What a caller is told whom the card has refused something.
     ///
     /// CKR_USER_NOT_LOGGED_IN: the card no longer knows of the login; the token is public by then. CKR_DEVICE_ERROR.
-    pub(super) fn card_failure(&self, present: &Present, error: &card::Error) -> Rv {
+    pub(crate) fn card_failure(&self, present: &Present, error: &card::Error) -> Rv {
         if error.is_not_verified() {
             self.login_lost(present);
             return Rv::USER_NOT_LOGGED_IN;
@@ -428,19 +428,19 @@ impl Module {
     }
 
     /// [`Module::leave_card`] for a login that was taken from its token.
-    pub(super) fn leave_card_of(&self, reader: &Reader, epoch: Epoch, login: &Login) {
+    pub(crate) fn leave_card_of(&self, reader: &Reader, epoch: Epoch, login: &Login) {
         if let Err(error) = self.leave_card(reader, epoch, &login.announced) {
             log::warn!("reader {}: the login could not be ended on the card: {error}", reader.number);
         }
     }
 
     /// How long a login to this slot's token lasts.
-    pub(super) fn max_login(&self, slot: Slot) -> Option<Duration> {
+    pub(crate) fn max_login(&self, slot: Slot) -> Option<Duration> {
         self.config.max_login.filter(|_| slot.key == Key::Authentication)
     }
 
     /// Whether the holder's certificate of this slot's token is guarded by its secret.
-    pub(super) fn guarded(&self, slot: Slot) -> bool {
+    pub(crate) fn guarded(&self, slot: Slot) -> bool {
         self.present(slot).is_none_or(|present| present.is_guarded(File::Holder(slot.key)))
     }
 }

@@ -8,7 +8,7 @@ const PATIENCE: u32 = 3;
 
 /// The refusals of one token since its card was inserted.
 #[derive(Debug, Default)]
-pub(super) struct Refusals {
+pub(crate) struct Refusals {
     /// Whether the last refusal left no try.
     locked: bool,
     unsent: u32,
@@ -16,24 +16,24 @@ pub(super) struct Refusals {
 
 impl Refusals {
     /// The card has refused a secret.
-    pub(super) fn refused(&mut self, tries: Tries) {
+    pub(crate) fn refused(&mut self, tries: Tries) {
         *self = Refusals { locked: tries == Tries::Locked, unsent: 0 };
     }
 
     /// Takes note of the counter: a secret that has tries is not locked, or no longer.
-    pub(super) fn observe(&mut self, tries: Tries) {
+    pub(crate) fn observe(&mut self, tries: Tries) {
         if matches!(tries, Tries::Left(_)) {
             self.locked = false;
         }
     }
 
     /// Whether the last refusal left no try.
-    pub(super) fn is_locked(&self) -> bool {
+    pub(crate) fn is_locked(&self) -> bool {
         self.locked
     }
 
     /// Counts a secret that was not sent. Answers whether the client should be told to stop.
-    pub(super) fn count_unsent(&mut self) -> bool {
+    pub(crate) fn count_unsent(&mut self) -> bool {
         self.unsent += 1;
         self.unsent >= PATIENCE
     }

@@ -1,11 +1,11 @@
 //! The attributes of the token's objects (PKCS#11 3.0 §4): what is fixed, as tables, and what comes from a certificate.
 
-use super::ffi::Answer;
-use super::mechanism;
-use super::object::Object;
+use super::finding::Object;
 use crate::card::{Key, KeyProfile};
 use crate::cert::Certificate;
 use crate::config::Authorities;
+use crate::pkcs11::edge::ffi::Answer;
+use crate::pkcs11::signing::mechanism;
 use cryptoki_sys::*;
 use std::borrow::Cow;
 
@@ -79,17 +79,17 @@ const PRIVATE_KEY: &[Row] = &[
 const PROFILE: &[Row] = &[(CKA_CLASS, Number(CKO_PROFILE))];
 
 /// What an object's attributes depend on, beside its certificate.
-pub(super) struct Facts {
-    pub(super) object: Object,
-    pub(super) key: &'static KeyProfile,
-    pub(super) authorities: Authorities,
-    pub(super) always_authenticate: bool,
-    pub(super) pss: bool,
+pub(crate) struct Facts {
+    pub(crate) object: Object,
+    pub(crate) key: &'static KeyProfile,
+    pub(crate) authorities: Authorities,
+    pub(crate) always_authenticate: bool,
+    pub(crate) pss: bool,
 }
 
 impl Facts {
     /// An attribute that is known without reading the card; `None` if there is no such one.
-    pub(super) fn fixed(&self, attribute: CK_ATTRIBUTE_TYPE) -> Option<Answer<'static>> {
+    pub(crate) fn fixed(&self, attribute: CK_ATTRIBUTE_TYPE) -> Option<Answer<'static>> {
         let tables: &[&[Row]] = match self.object {
             Object::Certificate | Object::Authority => &[STORAGE, CERTIFICATE],
             Object::PublicKey => &[STORAGE, KEY, PUBLIC_KEY],
@@ -124,7 +124,7 @@ impl Facts {
     }
 
     /// An attribute that comes from the object's certificate.
-    pub(super) fn of_certificate(&self, attribute: CK_ATTRIBUTE_TYPE, certificate: &Certificate) -> Answer<'static> {
+    pub(crate) fn of_certificate(&self, attribute: CK_ATTRIBUTE_TYPE, certificate: &Certificate) -> Answer<'static> {
         match (self.object, attribute) {
             (Object::Profile(_), _) => Answer::Unknown,
             (_, CKA_SUBJECT) => value(certificate.subject()),

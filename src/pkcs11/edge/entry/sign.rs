@@ -2,8 +2,8 @@
 //! but CKR_BUFFER_TOO_SMALL does.
 
 use super::{both, in_session};
-use crate::pkcs11::ffi::{In, InRef, OutBuf};
-use crate::pkcs11::mechanism::Parsed;
+use crate::pkcs11::edge::ffi::{In, InRef, OutBuf};
+use crate::pkcs11::signing::mechanism::Parsed;
 use cryptoki_sys::*;
 
 /// C_SignInit (§5.13.1). Without a mechanism it ends the operation that is active.

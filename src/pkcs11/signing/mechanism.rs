@@ -1,8 +1,8 @@
 //! The mechanisms this module has, what a client asks of them, and the data of an operation until it is what the card pads
 //! and signs. The card makes the RSA signature; digests of a message are made here.
 
-use super::ffi::In;
-use super::rv::{Result, Rv};
+use crate::pkcs11::edge::ffi::In;
+use crate::pkcs11::edge::rv::{Result, Rv};
 use cryptoki_sys::*;
 use sha2::digest::DynDigest;
 

@@ -4,12 +4,12 @@
 //! This is the one thread of ours: nothing else bounds what libpcsclite does against a service that is stopped. What cannot
 //! be done in time, and the end of a process that runs no handler, is left to the mark ([`crate::logins`]).
 
-use super::guard::guard;
 use super::module::{self, Module};
 use super::reader::Reader;
 use super::slots::{Epoch, Slot};
 use super::token::Login;
 use crate::card::Key;
+use crate::pkcs11::edge::guard::guard;
 use crate::sys;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,7 +22,7 @@ const LONGEST: Duration = Duration::from_secs(2);
 
 /// Has [`at_exit`] called when this process ends by `exit` or returns from `main`; registered once in a process, and
 /// inherited by its children.
-pub(super) fn watch() {
+pub(crate) fn watch() {
     static WATCHED: AtomicBool = AtomicBool::new(false);
     if WATCHED.compare_exchange(false, true, Ordering::AcqRel, Ordering::Relaxed).is_ok()
         && let Err(error) = sys::at_exit(at_exit)

@@ -12,12 +12,13 @@ pub use object::*;
 pub use sign::*;
 pub use unsupported::*;
 
-use super::events::Wait;
 use super::ffi::{In, InRef, InText, Interface, Out, OutBuf, padded};
 use super::guard::{guard, guard_part};
-use super::module::{self, Module};
 use super::rv::{Result, Rv};
-use super::{table, view};
+use super::table;
+use crate::pkcs11::state::events::Wait;
+use crate::pkcs11::state::module::{self, Module};
+use crate::pkcs11::state::view;
 use crate::sys::die_if_cancelled;
 use cryptoki_sys::*;
 use std::ffi::c_void;

@@ -2,7 +2,7 @@
 //! that there is no such session.
 
 use super::in_session;
-use crate::pkcs11::rv::Rv;
+use crate::pkcs11::edge::rv::Rv;
 use cryptoki_sys::*;
 use std::ffi::c_void;
 

@@ -2,7 +2,7 @@
 //! change one, the module says.
 
 use super::{both, call, in_session};
-use crate::pkcs11::ffi::{Attributes, Out, OutBuf};
+use crate::pkcs11::edge::ffi::{Attributes, Out, OutBuf};
 use cryptoki_sys::*;
 
 /// C_CreateObject (§5.7.1).

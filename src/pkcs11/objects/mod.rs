@@ -1,0 +1,4 @@
+//! What a token shows: its objects, their attributes, and how they are found.
+
+pub(crate) mod attribute;
+pub(crate) mod finding;

@@ -1,0 +1,5 @@
+//! What signs, and what checks signatures: mechanisms, operations and the way to the card.
+
+pub(crate) mod mechanism;
+pub(crate) mod sign;
+pub(crate) mod verify;
