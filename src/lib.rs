@@ -92,6 +92,10 @@
 //!   what `…-auth` shows. OpenSSH, kinit and others take each certificate of a token for one of the holder's, so `…-auth`
 //!   shows the authority's never and `…-sign` after a login. Names of links count as well, and an unknown name shows the
 //!   authentication token only (`pkcs11/state/view.rs`).
+//! * **A connection is kept until C_Finalize,** also by a process that is not logged in, although pcscd would cut the power of
+//!   a card that nobody has open, and with it what a killed program left open. Given up with the last session, it costs three
+//!   APDUs each time it is needed again: GnuTLS's `p11tool --list-all-certs`, which opens a session for each step, takes 33
+//!   APDUs for 12. And a browser would not give it up, for NSS keeps a session with each token to its end.
 //! * **The card is everybody's.** Who waits for it looks ten times a second, libpcsclite and pcscd alike, and would miss the
 //!   moments between the transactions of a busy signer: after three seconds without a gap a connection leaves one
 //!   (`transport/pcsc/turns.rs`).
