@@ -1,7 +1,7 @@
 //! The practice authority: a self-signed CA for each kind of certificate, shaped like the real ones (`card.md` §5.1) and
 //! marked so that nothing it signs passes for real.
 
-use super::certificate::{self, Extensions, Printed};
+use super::certificate::{self, CertificateError, Extensions, IssuerName, Printed};
 use super::image::Kind;
 use super::seed::Seed;
 use crate::apdu::Hex;
@@ -28,20 +28,6 @@ const BITS: usize = 2048;
 const YEARS: u16 = 10;
 /// sha256WithRSAEncryption (RFC 8017).
 const SHA256_WITH_RSA: der::oid::ObjectIdentifier = der::oid::ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.11");
-
-/// What went wrong while a certificate was made.
-#[derive(Debug, thiserror::Error)]
-pub enum CertificateError {
-    /// In its ASN.1.
-    #[error("a certificate could not be encoded: {0}")]
-    Asn1(#[from] der::Error),
-    /// With a public key.
-    #[error("a public key could not be encoded: {0}")]
-    PublicKey(#[from] x509_cert::spki::Error),
-    /// With a key.
-    #[error("a key could not be made or used: {0}")]
-    Rsa(#[from] rsa::Error),
-}
 
 /// The CAs that issue a card's certificates.
 pub struct Authority {
@@ -80,8 +66,7 @@ impl Authority {
 pub struct Issuer {
     key: RsaPrivateKey,
     certificate: Certificate,
-    /// Names in Japanese, for issuerAltName.
-    pub(super) printed: Printed,
+    printed: Printed,
 }
 
 impl Issuer {
@@ -110,9 +95,9 @@ impl Issuer {
         Ok(self.certificate.to_pem(LineEnding::LF)?)
     }
 
-    /// Its distinguished name.
-    pub(super) fn name(&self) -> &Name {
-        &self.certificate.tbs_certificate.subject
+    /// What its certificates call it.
+    pub(super) fn name(&self) -> IssuerName<'_> {
+        IssuerName { distinguished: &self.certificate.tbs_certificate.subject, printed: self.printed }
     }
 
     /// Signs a certificate for `key` and returns it as PEM text. The key identifiers come last, as in production.

@@ -3,7 +3,6 @@
 //! Policies are numbered under 1.3.6.1.4.1.32473, the arc RFC 5612 sets aside for examples. (A UUID under 2.25 would
 //! be the other arc free for all, but its one number of 128 bits is more than most readers of object identifiers take.)
 
-use super::authority::{CertificateError, Issuer};
 use super::resident::Resident;
 use der::asn1::{Any, Ia5String, ObjectIdentifier, OctetString, PrintableStringRef, SetOfVec, Utf8StringRef};
 use der::oid::AssociatedOid;
@@ -41,6 +40,20 @@ mod other_name {
     pub const ADDRESS_SUBSTITUTES: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.392.200149.8.5.5.6");
 }
 
+/// What went wrong while a certificate was made.
+#[derive(Debug, thiserror::Error)]
+pub enum CertificateError {
+    /// In its ASN.1.
+    #[error("a certificate could not be encoded: {0}")]
+    Asn1(#[from] der::Error),
+    /// With a public key.
+    #[error("a public key could not be encoded: {0}")]
+    PublicKey(#[from] x509_cert::spki::Error),
+    /// With a key.
+    #[error("a key could not be made or used: {0}")]
+    Rsa(#[from] rsa::Error),
+}
+
 /// Extensions in the order they were pushed.
 #[derive(Default)]
 pub(super) struct Extensions(Vec<Extension>);
@@ -73,6 +86,13 @@ impl Printed {
     }
 }
 
+/// What certificates call the CA that issued them.
+pub(super) struct IssuerName<'a> {
+    pub distinguished: &'a Name,
+    /// In Japanese, for issuerAltName.
+    pub printed: Printed,
+}
+
 /// The distinguished name of a practice CA.
 pub(super) fn authority_name(usage: &str) -> Result<Name, der::Error> {
     name(&[(C, "JP"), (O, "PRACTICE, NOT VALID"), (OU, usage), (OU, "PRACTICE authority, no public body")])
@@ -99,7 +119,7 @@ pub(super) fn sign_subject(issued: &der::DateTime, count: &str, resident: &Resid
 }
 
 /// Extensions of an authentication certificate, without the key identifiers at their end.
-pub(super) fn auth_extensions(issuer: &Issuer, resident: &Resident) -> Result<Extensions, CertificateError> {
+pub(super) fn auth_extensions(issuer: &IssuerName<'_>, resident: &Resident) -> Result<Extensions, CertificateError> {
     let mut extensions = Extensions::default();
     extensions.push(true, &KeyUsage(KeyUsages::DigitalSignature.into()))?;
     extensions.push(false, &ExtendedKeyUsage(vec![ID_KP_CLIENT_AUTH]))?;
@@ -117,7 +137,7 @@ pub(super) fn auth_extensions(issuer: &Issuer, resident: &Resident) -> Result<Ex
 }
 
 /// Extensions of a signature certificate, without the key identifiers at their end.
-pub(super) fn sign_extensions(issuer: &Issuer, resident: &Resident) -> Result<Extensions, CertificateError> {
+pub(super) fn sign_extensions(issuer: &IssuerName<'_>, resident: &Resident) -> Result<Extensions, CertificateError> {
     let mut extensions = Extensions::default();
     extensions.push(true, &KeyUsage(KeyUsages::DigitalSignature | KeyUsages::NonRepudiation))?;
     extensions.push(true, &policies(SIGN_POLICY)?)?;
@@ -154,8 +174,8 @@ fn personal_attributes(resident: &Resident) -> Result<SubjectAltName, der::Error
 }
 
 /// The place in a directory, which is nowhere, where the municipality's revocation list would be.
-fn revocation_list(issuer: &Issuer, resident: &Resident) -> Result<CrlDistributionPoints, der::Error> {
-    let mut place = issuer.name().clone();
+fn revocation_list(issuer: &IssuerName<'_>, resident: &Resident) -> Result<CrlDistributionPoints, der::Error> {
+    let mut place = issuer.distinguished.clone();
     // The authority's own unit gives way to the list's place.
     place.0.pop();
     let list = format!("{} CRLDP", resident.municipality);

@@ -1,8 +1,8 @@
 //! Personalisation as the municipal window does it, in two steps: at the holder's terminal the card makes its keys and
 //! takes the secrets the holder chose; then the clerk has certificates issued for those keys and writes them.
 
-use super::authority::{Authority, CertificateError, validity};
-use super::certificate;
+use super::authority::{Authority, validity};
+use super::certificate::{self, CertificateError};
 use super::date::{self, Date};
 use super::image::{Certificates, FORMAT, Image, Kind, Pair, Secret, Secrets};
 use super::resident::{Birth, Resident, Unfit};
@@ -248,7 +248,7 @@ pub fn clerk_step(image: &mut Image, order: &Order, authority: &Authority) -> Re
     if order.auth_certificate && order.kind.has_auth() {
         let opaque = format!("PRACTICE{}", order.seed.text("auth subject", 6, CAPITALS_AND_DIGITS));
         let subject = certificate::auth_subject(&opaque, resident).map_err(CertificateError::from)?;
-        let extensions = certificate::auth_extensions(&authority.auth, resident)?;
+        let extensions = certificate::auth_extensions(&authority.auth.name(), resident)?;
         let key = public_key(&image.keys.auth).ok_or(IssueError::NoKey("authentication"))?;
         let seed = order.seed.part("auth certificate");
         certificates.auth = Some(authority.auth.issue(&key, subject, validity, &seed, extensions)?);
@@ -260,7 +260,7 @@ pub fn clerk_step(image: &mut Image, order: &Order, authority: &Authority) -> Re
         let instant = date::in_japan(order.now).ok_or(IssueError::Now)?;
         let count = order.seed.text("sign subject", 5, DIGITS);
         let subject = certificate::sign_subject(&instant, &count, resident).map_err(CertificateError::from)?;
-        let extensions = certificate::sign_extensions(&authority.sign, resident)?;
+        let extensions = certificate::sign_extensions(&authority.sign.name(), resident)?;
         let key = public_key(&image.keys.sign).ok_or(IssueError::NoKey("signature"))?;
         let seed = order.seed.part("sign certificate");
         certificates.sign = Some(authority.sign.issue(&key, subject, validity, &seed, extensions)?);
