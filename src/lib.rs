@@ -48,11 +48,10 @@
 //! # How a call reaches the card
 //!
 //! `C_Sign` → a row of `pkcs11/edge/table.rs` → `entry` behind `guard` (a panic becomes CKR_GENERAL_ERROR) → `ffi` makes
-//! slices → `module::current()` clones the module's `Arc` → `session` finds the session and compares its epoch, before anything is
-//! said of the other arguments → `signing`
-//! settles the length, then *takes* the operation, so that it ends whatever happens → `cards::with_card` holds the reader
-//! → [`card::Card::sign`]: one APDU if nobody came between → the signature is checked with the certificate's key → `ffi`
-//! writes it.
+//! slices → `process::current()` clones the module's `Arc` → `sessions` finds the session and compares its epoch, before
+//! anything is said of the other arguments → `signing/sign.rs` settles the length, then *takes* the operation, so that it
+//! ends whatever happens → `cards::with_card` holds the reader → [`card::Card::sign`]: one APDU if nobody came between → the
+//! signature is checked with the certificate's key (`signing/verify.rs`) → `ffi` writes it.
 //!
 //! # Locks
 //!

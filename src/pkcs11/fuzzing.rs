@@ -2,7 +2,8 @@
 //! making. Only there under `--cfg fuzzing`, which cargo-fuzz sets.
 
 use super::edge::{rv::Rv, table};
-use super::state::module::{self, Module};
+use super::state::module::Module;
+use super::state::process;
 use crate::config::Config;
 use crate::transport::Readers;
 use cryptoki_sys::{CK_FUNCTION_LIST_3_0, CK_RV};
@@ -10,7 +11,7 @@ use cryptoki_sys::{CK_FUNCTION_LIST_3_0, CK_RV};
 /// C_Initialize under this configuration, its `tokens` as they are, with these readers. Ended by C_Finalize.
 pub fn initialize(config: Config, readers: Box<dyn Readers>) -> CK_RV {
     let tokens = config.tokens;
-    Rv::from(module::initialize_with(|_| Module::over(config, tokens, readers))).0
+    Rv::from(process::initialize_with(|_| Module::over(config, tokens, readers))).0
 }
 
 /// The 3.0 list: the functions as any program has them, pointers and all.

@@ -16,9 +16,10 @@ use super::ffi::{In, InRef, InText, Interface, Out, OutBuf, padded};
 use super::guard::{guard, guard_part};
 use super::rv::{Result, Rv};
 use super::table;
-use crate::pkcs11::state::events::Wait;
-use crate::pkcs11::state::module::{self, Module};
+use crate::pkcs11::state::module::Module;
+use crate::pkcs11::state::process;
 use crate::pkcs11::state::view;
+use crate::pkcs11::state::wait::Wait;
 use crate::sys::die_if_cancelled;
 use cryptoki_sys::*;
 use std::ffi::c_void;
@@ -26,7 +27,7 @@ use std::ffi::c_void;
 /// Guards a function that needs the module initialised.
 fn call(name: &'static str, body: impl FnOnce(&Module) -> Result<()>) -> CK_RV {
     guard(name, || {
-        let module = module::current()?;
+        let module = process::current()?;
         // Whatever has failed because the module was closed meanwhile.
         body(&module).map_err(|error| if module.is_closed() { Rv::CRYPTOKI_NOT_INITIALIZED } else { error })
     })
@@ -74,7 +75,7 @@ pub unsafe extern "C" fn C_Initialize(args: *mut c_void) -> CK_RV {
                 return Err(Rv::CANT_LOCK);
             }
         }
-        module::initialize()
+        process::initialize()
     })
 }
 
@@ -83,11 +84,11 @@ pub unsafe extern "C" fn C_Initialize(args: *mut c_void) -> CK_RV {
 pub unsafe extern "C" fn C_Finalize(reserved: *mut c_void) -> CK_RV {
     guard("C_Finalize", || {
         if !reserved.is_null() {
-            module::current()?;
+            process::current()?;
             return Err(Rv::ARGUMENTS_BAD);
         }
         // Without a hold on the module: it waits until nobody has one.
-        module::finalize()
+        process::finalize()
     })
 }
 
@@ -234,7 +235,7 @@ unsafe fn wait_for_slot_event(
     // SAFETY: the contract of `ffi`, which PKCS#11 lays on the caller.
     let slot = unsafe { Out::new(slot) };
     guard_part("C_WaitForSlotEvent", || {
-        let module = module::current()?;
+        let module = process::current()?;
         if !reserved.is_null() {
             return Err(Rv::ARGUMENTS_BAD);
         }

@@ -1,6 +1,6 @@
 //! The attributes of the token's objects (PKCS#11 3.0 §4): what is fixed, as tables, and what comes from a certificate.
 
-use super::finding::Object;
+use super::object::Object;
 use crate::card::{Key, KeyProfile};
 use crate::cert::Certificate;
 use crate::config::Authorities;

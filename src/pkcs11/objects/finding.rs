@@ -1,85 +1,17 @@
-//! The objects of a token and how they are found (PKCS#11 3.0 §5.7). There are at most seven; all are the card's, none
-//! can be made, changed or destroyed here. A certificate is read when an object that depends on it is first asked for.
+//! How the objects of a token are found and asked (PKCS#11 3.0 §5.7). A certificate is read when an object that depends on
+//! it is first asked for.
 
 use super::attribute::Facts;
-use crate::card::{File, Key, KeyProfile, Kind};
+use super::object::Object;
+use crate::card::Key;
 use crate::cert::Certificate;
-use crate::config::Authorities;
 use crate::pkcs11::edge::ffi::{Answer, AttributesOut, Template};
 use crate::pkcs11::edge::rv::{Result, Rv};
-use crate::pkcs11::state::cards::Present;
 use crate::pkcs11::state::module::Module;
-use crate::pkcs11::state::sessions::Session;
+use crate::pkcs11::state::present::PresentToken;
+use crate::pkcs11::state::session::Session;
 use cryptoki_sys::*;
 use std::sync::Arc;
-
-/// One object.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Object {
-    /// The holder's certificate.
-    Certificate,
-    /// Its public key.
-    PublicKey,
-    /// The key on the card.
-    PrivateKey,
-    /// The certificate of the authority. It has no public key object: NSS would take it for one of the holder's.
-    Authority,
-    /// A profile that the token keeps (PKCS#11 Profiles 3.0).
-    Profile(CK_PROFILE_ID),
-}
-
-impl Object {
-    /// All of them; the place in this list is the ordinal number in a handle.
-    const ALL: [Object; 7] = [
-        Object::Certificate,
-        Object::PublicKey,
-        Object::PrivateKey,
-        Object::Authority,
-        Object::Profile(CKP_BASELINE_PROVIDER),
-        Object::Profile(CKP_AUTHENTICATION_TOKEN),
-        Object::Profile(CKP_PUBLIC_CERTIFICATES_TOKEN),
-    ];
-
-    /// Whether it is seen by the logged-in user only (CKA_PRIVATE).
-    pub(crate) fn is_private(self, key: &KeyProfile, authorities: Authorities) -> bool {
-        match self {
-            Object::PrivateKey => true,
-            // A browser decides by the public key whose certificate it is, so both are seen together.
-            Object::Certificate | Object::PublicKey => key.certificate_guarded,
-            Object::Authority => authorities == Authorities::AfterLogin,
-            Object::Profile(_) => false,
-        }
-    }
-
-    /// Whether a token of this kind may have it at all, where the authorities' certificates are shown so.
-    fn belongs_to(self, kind: Kind, key: Key, authorities: Authorities) -> bool {
-        match self {
-            Object::Authority => authorities != Authorities::Never,
-            // It says that all certificates can be read without a login.
-            Object::Profile(CKP_PUBLIC_CERTIFICATES_TOKEN) => {
-                (kind, key) == (Kind::MyNumber, Key::Authentication) && authorities != Authorities::AfterLogin
-            }
-            _ => true,
-        }
-    }
-
-    /// The certificate it is made from.
-    fn file(self, key: Key) -> Option<File> {
-        match self {
-            Object::Certificate | Object::PublicKey | Object::PrivateKey => Some(File::Holder(key)),
-            Object::Authority => Some(File::Authority(key)),
-            Object::Profile(_) => None,
-        }
-    }
-
-    /// Whether this certificate makes the object exist. A key that is no RSA key of a sane size is no key object.
-    fn exists_by(self, certificate: &Certificate) -> bool {
-        match self {
-            Object::PublicKey | Object::PrivateKey => certificate.rsa_key().is_ok(),
-            _ => true,
-        }
-    }
-}
 
 impl Module {
     /// C_FindObjectsInit. Attributes that no object has, and vendors' own, match nothing and are no error.
@@ -209,7 +141,7 @@ impl Module {
     ///
     /// # Errors
     /// CKR_OBJECT_HANDLE_INVALID: never given out, or of a login or a card that is over.
-    pub(crate) fn object(&self, session: &Session, present: &Present, handle: CK_OBJECT_HANDLE) -> Result<Object> {
+    pub(crate) fn object(&self, session: &Session, present: &PresentToken, handle: CK_OBJECT_HANDLE) -> Result<Object> {
         let handle = u32::try_from(handle).map_err(|_| Rv::OBJECT_HANDLE_INVALID)?;
         let max_login = self.max_login(session.slot);
         let (public, private) = present
@@ -228,7 +160,7 @@ impl Module {
     }
 
     /// Whether the token in this slot may have such an object, and the file we are loaded from shows it.
-    fn shows(&self, present: &Present, object: Object) -> bool {
+    fn shows(&self, present: &PresentToken, object: Object) -> bool {
         object.belongs_to(present.identity.kind(), present.slot.key, self.view.authorities)
     }
 
@@ -236,7 +168,7 @@ impl Module {
     fn handle(
         &self,
         session: &Session,
-        present: &Present,
+        present: &PresentToken,
         object: Object,
         ordinal: u32,
     ) -> Result<Option<CK_OBJECT_HANDLE>> {
@@ -253,7 +185,7 @@ impl Module {
     }
 
     /// Whether the object exists and has all attributes of the template. The card is read only if what is fixed matches.
-    fn matches(&self, present: &Present, object: Object, template: &Template<'_>) -> Result<bool> {
+    fn matches(&self, present: &PresentToken, object: Object, template: &Template<'_>) -> Result<bool> {
         let facts = self.facts(present, object)?;
         let differs = |(attribute, wanted): (CK_ATTRIBUTE_TYPE, &[u8])| match facts.fixed(attribute) {
             Some(Answer::Value(value)) => *value != *wanted,
@@ -276,14 +208,14 @@ impl Module {
         }))
     }
 
-    fn certificate_of(&self, present: &Present, object: Object) -> Result<Option<Arc<Certificate>>> {
+    fn certificate_of(&self, present: &PresentToken, object: Object) -> Result<Option<Arc<Certificate>>> {
         match object.file(present.slot.key) {
             Some(file) => self.certificate(present, file),
             None => Ok(None),
         }
     }
 
-    fn facts(&self, present: &Present, object: Object) -> Result<Facts> {
+    fn facts(&self, present: &PresentToken, object: Object) -> Result<Facts> {
         let key = present.slot.key;
         Ok(Facts {
             object,

@@ -2,3 +2,4 @@
 
 pub(crate) mod attribute;
 pub(crate) mod finding;
+pub(crate) mod object;

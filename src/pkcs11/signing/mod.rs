@@ -1,5 +1,6 @@
 //! What signs, and what checks signatures: mechanisms, operations and the way to the card.
 
 pub(crate) mod mechanism;
+pub(crate) mod operation;
 pub(crate) mod sign;
 pub(crate) mod verify;

@@ -5,49 +5,19 @@
 //! operation is taken out of the session, and whatever happens afterwards it has ended.
 
 use super::mechanism::{CardInput, Operation, Parsed, SALT_LEN};
+use super::operation::{Signing, Verifying};
 use super::verify::PublicKey;
 use crate::card::{self, Application, File, Key, Scheme, Tries};
 use crate::pkcs11::edge::ffi::{In, OutBuf, Room};
 use crate::pkcs11::edge::rv::{Result, Rv};
-use crate::pkcs11::objects::finding::Object;
-use crate::pkcs11::state::cards::Present;
+use crate::pkcs11::objects::object::Object;
 use crate::pkcs11::state::module::Module;
-use crate::pkcs11::state::sessions::Session;
+use crate::pkcs11::state::present::PresentToken;
+use crate::pkcs11::state::session::Session;
 use crate::pkcs11::state::token::{Held, State};
 use crate::secret::Pin;
 use cryptoki_sys::*;
 use std::sync::Arc;
-
-/// A signing operation.
-pub(crate) struct Signing {
-    operation: Operation,
-    key: PublicKey,
-    /// Whether it waits for a password of its own (CKA_ALWAYS_AUTHENTICATE).
-    wants_password: bool,
-}
-
-/// A verifying operation, in software.
-pub(crate) struct Verifying {
-    operation: Operation,
-    key: PublicKey,
-}
-
-impl Signing {
-    /// Whether C_Login with CKU_CONTEXT_SPECIFIC has something to allow.
-    pub(crate) fn wants_password(&self) -> bool {
-        self.wants_password
-    }
-
-    /// Its password was right.
-    pub(crate) fn allow(&mut self) {
-        self.wants_password = false;
-    }
-
-    /// Bytes of the signature.
-    fn signature_len(&self) -> usize {
-        self.key.modulus_len()
-    }
-}
 
 impl Module {
     /// C_SignInit.
@@ -203,7 +173,7 @@ impl Module {
     /// # Errors
     /// CKR_KEY_HANDLE_INVALID, also for a private key's whose login is over. CKR_KEY_FUNCTION_NOT_PERMITTED: the handle of
     /// the other class.
-    fn key(&self, session: &Session, class: Object, handle: CK_OBJECT_HANDLE) -> Result<(Present, PublicKey)> {
+    fn key(&self, session: &Session, class: Object, handle: CK_OBJECT_HANDLE) -> Result<(PresentToken, PublicKey)> {
         let present = self.of_session(session)?;
         let object = self.object(session, &present, handle).map_err(|error| match error {
             Rv::OBJECT_HANDLE_INVALID => Rv::KEY_HANDLE_INVALID,
@@ -249,7 +219,7 @@ impl Module {
     }
 
     /// Whether this signature may be asked for, and the secret to present again should the card have forgotten it.
-    fn allowed(&self, present: &Present, wants_password: bool) -> Result<Option<Held>> {
+    fn allowed(&self, present: &PresentToken, wants_password: bool) -> Result<Option<Held>> {
         let max_login = self.max_login(present.slot);
         present.reader.token(present.slot.key).with(present.epoch, |state: &mut State| {
             if !state.is_logged_in(max_login) {
@@ -267,7 +237,7 @@ impl Module {
 
     /// One signature from the card, as it comes. The held secret is taken when it is needed: at most once a C_Sign, however
     /// often the card is asked.
-    fn ask_card(&self, present: &Present, held: &mut Option<Held>, input: &CardInput) -> Result<Vec<u8>> {
+    fn ask_card(&self, present: &PresentToken, held: &mut Option<Held>, input: &CardInput) -> Result<Vec<u8>> {
         let key = present.slot.key;
         let (scheme, data) = match input {
             CardInput::Pkcs1 { data } => (Scheme::Pkcs1, data.as_slice()),
@@ -326,7 +296,7 @@ impl Module {
 
     /// Whether the certificate on the card is still the one whose key was checked against; if not, the card was renewed
     /// under our hands, and everything known of it is over.
-    fn expect_same_certificate(&self, present: &Present) -> Result<()> {
+    fn expect_same_certificate(&self, present: &PresentToken) -> Result<()> {
         let file = File::Holder(present.slot.key);
         let known = self.certificate(present, file)?;
         let head = self

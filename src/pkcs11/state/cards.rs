@@ -2,23 +2,13 @@
 //! PKCS#11 caller is told.
 
 use super::module::Module;
-use super::reader::{Connection, Reader};
+use super::present::PresentToken;
+use super::reader::{CardReader, Connection};
 use super::slots::{Contents, Epoch, Identity, Slot};
-use super::token::State;
 use crate::card::{self, Card, Key, Probe};
-use crate::logins;
 use crate::pkcs11::edge::rv::{Result, Rv};
-use crate::secret::Form;
 use crate::transport::{Disposition, Error as Transport};
 use std::sync::Arc;
-
-/// A token as a call found it.
-pub(crate) struct Present {
-    pub(crate) reader: Arc<Reader>,
-    pub(crate) slot: Slot,
-    pub(crate) epoch: Epoch,
-    pub(crate) identity: Arc<Identity>,
-}
 
 impl Module {
     /// Looks at the readers and takes in what changed. No APDU, no waiting for a card, and none for a service in which another
@@ -47,12 +37,12 @@ impl Module {
         }
         let mut known = self.known.write();
         for (number, name) in names.iter().enumerate().skip(known.len()) {
-            known.push(Arc::new(Reader::new(number, name)));
+            known.push(Arc::new(CardReader::new(number, name)));
         }
     }
 
     /// The reader of a slot.
-    pub(crate) fn reader(&self, slot: Slot) -> Result<Arc<Reader>> {
+    pub(crate) fn reader(&self, slot: Slot) -> Result<Arc<CardReader>> {
         self.known.read().get(slot.reader).cloned().ok_or(Rv::SLOT_ID_INVALID)
     }
 
@@ -61,18 +51,18 @@ impl Module {
     /// # Errors
     /// CKR_TOKEN_NOT_PRESENT: an empty reader, a card that is not ours or does not have this key, one that cannot be
     /// reached just now.
-    pub(crate) fn token(&self, slot: Slot) -> Result<Present> {
+    pub(crate) fn token(&self, slot: Slot) -> Result<PresentToken> {
         self.look();
         self.recognise(slot.reader);
         self.present(slot).ok_or(Rv::TOKEN_NOT_PRESENT)
     }
 
     /// The token in `slot` as far as known.
-    pub(crate) fn present(&self, slot: Slot) -> Option<Present> {
+    pub(crate) fn present(&self, slot: Slot) -> Option<PresentToken> {
         let reader = self.reader(slot).ok()?;
         let slots = self.slots.lock();
         let identity = slots.token(slot)?.clone();
-        Some(Present { reader, slot, epoch: slots.epoch(slot.reader), identity })
+        Some(PresentToken { reader, slot, epoch: slots.epoch(slot.reader), identity })
     }
 
     /// Asks the card in this reader what it is, unless that is known.
@@ -94,7 +84,7 @@ impl Module {
     }
 
     /// Opens a connection for `epoch` and recognises the card behind it. `None` stays where the card is not ours.
-    fn connect(&self, reader: &Reader, epoch: Epoch, connection: &mut Option<Connection>) -> card::Result<()> {
+    fn connect(&self, reader: &CardReader, epoch: Epoch, connection: &mut Option<Connection>) -> card::Result<()> {
         if let Some(old) = connection.take() {
             old.card.close(Disposition::Leave);
         }
@@ -142,7 +132,7 @@ impl Module {
     /// through.
     pub(crate) fn with_card<R>(
         &self,
-        reader: &Reader,
+        reader: &CardReader,
         epoch: Epoch,
         work: impl FnOnce(&mut Card) -> card::Result<R>,
     ) -> Result<card::Result<R>> {
@@ -170,7 +160,7 @@ impl Module {
     /// [`Module::with_card`], also when the module is closed: for ending a login.
     pub(crate) fn with_card_to_the_end<R>(
         &self,
-        reader: &Reader,
+        reader: &CardReader,
         epoch: Epoch,
         work: impl FnOnce(&mut Card) -> card::Result<R>,
     ) -> Result<card::Result<R>> {
@@ -195,7 +185,7 @@ impl Module {
     /// What a failure of the transport means for the connection, the slot and the caller.
     pub(crate) fn after_failure(
         &self,
-        reader: &Reader,
+        reader: &CardReader,
         epoch: Epoch,
         connection: &mut Option<Connection>,
         error: &Transport,
@@ -213,25 +203,6 @@ impl Module {
             _ => self.look(),
         }
         if self.slots.lock().epoch(reader.number) == epoch { Rv::DEVICE_ERROR } else { Rv::DEVICE_REMOVED }
-    }
-}
-
-impl Present {
-    /// The form of the token's secret.
-    pub(crate) fn form(&self) -> Result<Form> {
-        Ok(self.identity.profile.key(self.slot.key).ok_or(Rv::DEVICE_REMOVED)?.form)
-    }
-
-    /// This process's login to the token, as other processes see it.
-    pub(crate) fn announced(&self) -> Option<Arc<logins::Login>> {
-        self.announced_for(self.slot.key)
-    }
-
-    /// [`Present::announced`] for either token of the card.
-    pub(crate) fn announced_for(&self, key: Key) -> Option<Arc<logins::Login>> {
-        let announced = |state: &mut State| state.login().map(|login| Arc::clone(&login.announced));
-        // A card that has gone has no logins.
-        self.reader.token(key).with(self.epoch, announced).ok().flatten()
     }
 }
 

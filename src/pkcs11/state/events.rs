@@ -2,29 +2,17 @@
 //! C_Finalize wakes it. It waits in parts, between which its thread may be cancelled.
 
 use super::module::Module;
+use super::wait::Wait;
 use crate::pkcs11::edge::rv::{Result, Rv};
 use crate::transport::{Error as Transport, ReaderState};
 use cryptoki_sys::CK_SLOT_ID;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// One part. Changes end it at once; its end bounds how long a lost wake-up or a cancellation of the thread waits.
 const PART: Duration = Duration::from_secs(1);
 /// Between two tries to reach a service that is not there.
 const PAUSE: Duration = Duration::from_millis(500);
-
-/// A wait of several parts. It has nothing to be destroyed: its thread may end between two of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Wait(u64);
-
-impl Wait {
-    /// A number that no other has: a module's, whose waits end with it, also where there is another one by the next part.
-    pub(crate) fn new() -> Wait {
-        static LAST: AtomicU64 = AtomicU64::new(0);
-        Wait(LAST.fetch_add(1, Ordering::Relaxed))
-    }
-}
 
 impl Module {
     /// A part of C_WaitForSlotEvent: the slot of a token that came or went; `None` if none has yet.

@@ -4,8 +4,8 @@
 //! This is the one thread of ours: nothing else bounds what libpcsclite does against a service that is stopped. What cannot
 //! be done in time, and the end of a process that runs no handler, is left to the mark ([`crate::logins`]).
 
-use super::module::{self, Module};
-use super::reader::Reader;
+use super::module::Module;
+use super::reader::CardReader;
 use super::slots::{Epoch, Slot};
 use super::token::Login;
 use crate::card::Key;
@@ -20,9 +20,9 @@ use std::time::Duration;
 /// How long the end of a process may be held up.
 const LONGEST: Duration = Duration::from_secs(2);
 
-/// Has [`at_exit`] called when this process ends by `exit` or returns from `main`; registered once in a process, and
+/// Has `at_exit` called when this process ends by `exit` or returns from `main`; registered once in a process, and
 /// inherited by its children.
-pub(crate) fn watch() {
+pub(crate) fn watch(at_exit: extern "C" fn()) {
     static WATCHED: AtomicBool = AtomicBool::new(false);
     if WATCHED.compare_exchange(false, true, Ordering::AcqRel, Ordering::Relaxed).is_ok()
         && let Err(error) = sys::at_exit(at_exit)
@@ -32,20 +32,8 @@ pub(crate) fn watch() {
     }
 }
 
-/// Ends the logins of this process. The module stays, for a host that calls C_Finalize after this; its calls answer as after
-/// that.
-extern "C" fn at_exit() {
-    guard("exit", || {
-        // In a forked child that has not initialised the module there is none, and where it cannot be had at once somebody
-        // is in the middle of C_Initialize or C_Finalize.
-        if let Some(module) = module::at_once() {
-            end_in_time(module);
-        }
-        Ok(())
-    });
-}
-
-fn end_in_time(module: Arc<Module>) {
+/// Ends the logins of this process, or as many as can be ended in time.
+pub(crate) fn end_in_time(module: Arc<Module>) {
     module.shut();
     let (done, end) = mpsc::channel();
     let ending = thread::Builder::new().name("jpki-exit".into()).spawn(move || {
@@ -68,7 +56,8 @@ impl Module {
     /// the cards', each unless somebody holds it.
     fn end_logins_at_exit(&self) {
         let readers = self.known.read().clone();
-        let logins: Vec<(Arc<Reader>, Epoch, Login)> = readers.iter().flat_map(|reader| self.taken(reader)).collect();
+        let logins: Vec<(Arc<CardReader>, Epoch, Login)> =
+            readers.iter().flat_map(|reader| self.taken(reader)).collect();
         for (reader, epoch, login) in logins {
             if reader.connection.try_lock_for(LONGEST / 4).is_none() {
                 login.announced.release();
@@ -80,7 +69,7 @@ impl Module {
     }
 
     /// The logins to the tokens of one reader, which are public from now on.
-    fn taken(&self, reader: &Arc<Reader>) -> Vec<(Arc<Reader>, Epoch, Login)> {
+    fn taken(&self, reader: &Arc<CardReader>) -> Vec<(Arc<CardReader>, Epoch, Login)> {
         let epoch = self.slots.lock().epoch(reader.number);
         let end = |key| {
             let guarded = self.guarded(Slot { reader: reader.number, key });

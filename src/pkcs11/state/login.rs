@@ -3,11 +3,12 @@
 //! A secret goes to the card only if a person has just given it for this token, in its form, and the card has not refused
 //! it before; [`Application::verify`](crate::card::Application::verify) is called once, and its answer is final.
 
-use super::cards::{Present, device_error};
+use super::cards::device_error;
 use super::module::Module;
-use super::reader::Reader;
+use super::present::PresentToken;
+use super::reader::CardReader;
 use super::refusals::Refusals;
-use super::sessions::Session;
+use super::session::Session;
 use super::slots::{Epoch, Slot};
 use super::token::{Held, Login};
 use crate::card::{self, Card, File, Key, LoginEnd, Tries};
@@ -184,7 +185,7 @@ impl Module {
     fn begin_login(
         &self,
         handle: CK_SESSION_HANDLE,
-        present: &Present,
+        present: &PresentToken,
         held: Option<Held>,
         announced: &mut Option<logins::Login>,
     ) -> Result<()> {
@@ -227,7 +228,7 @@ impl Module {
     }
 
     /// What the caller typed as a secret of this token's form.
-    fn well_formed(&self, present: &Present, typed: &[u8]) -> Result<Pin> {
+    fn well_formed(&self, present: &PresentToken, typed: &[u8]) -> Result<Pin> {
         Pin::present(present.form()?, typed).map_err(|malformed| {
             log::info!("a secret was not sent: {malformed}");
             self.unsent(present)
@@ -237,7 +238,7 @@ impl Module {
     /// Presents `pin` by `work`.
     fn present_secret<R>(
         &self,
-        present: &Present,
+        present: &PresentToken,
         pin: &Pin,
         work: impl FnOnce(&mut Card, &Pin) -> card::Result<R>,
     ) -> Result<R> {
@@ -266,14 +267,14 @@ impl Module {
     }
 
     /// What a caller is told whose secret the card has refused before.
-    fn refused_before(&self, present: &Present) -> Rv {
+    fn refused_before(&self, present: &PresentToken) -> Rv {
         log::info!("a secret was not sent: this card has refused it before");
         self.unsent(present)
     }
 
     /// What a caller is told whose secret was not sent. No try was used; the third time in a row it is told to stop, for
     /// some ask again as long as they hear CKR_PIN_INCORRECT.
-    fn unsent(&self, present: &Present) -> Rv {
+    fn unsent(&self, present: &PresentToken) -> Rv {
         let token = present.reader.token(present.slot.key);
         let told = token.with(present.epoch, |state| match state.refusals.count_unsent() {
             _ if state.refusals.is_locked() => Rv::PIN_LOCKED,
@@ -307,20 +308,20 @@ impl Module {
     /// # Errors
     /// CKR_DEVICE_ERROR, CKR_HOST_MEMORY: they could not be shown, and would end this login with theirs.
     /// CKR_CRYPTOKI_NOT_INITIALIZED: C_Finalize was called meanwhile.
-    fn announce(&self, present: &Present) -> Result<logins::Login> {
+    fn announce(&self, present: &PresentToken) -> Result<logins::Login> {
         let wait = Wait { longest: self.config.lock_timeout, given_up: &|| self.is_closing() };
         self.logins(present).announce(present.slot.key, &wait).map_err(|error| unannounced(&error))
     }
 
     /// Who is logged in to a card.
-    pub(crate) fn logins(&self, present: &Present) -> Logins {
+    pub(crate) fn logins(&self, present: &PresentToken) -> Logins {
         let stay = self.slots.lock().stay(present.slot.reader);
         Logins::new(&self.card_options.meeting, present.identity.info.fingerprint(), stay)
     }
 
     /// Ends a login on the card that nobody ends, if there is one, and shows again the logins of this process whose files
     /// somebody has taken away. No APDU and no waiting where there is none.
-    pub(crate) fn settle(&self, present: &Present) {
+    pub(crate) fn settle(&self, present: &PresentToken) {
         let logins = self.logins(present);
         for key in Key::ALL {
             if let Some(own) = present.announced_for(key) {
@@ -365,7 +366,7 @@ impl Module {
     }
 
     /// Ends all logins of this process in one reader.
-    pub(crate) fn end_all_logins(&self, reader: &Reader) {
+    pub(crate) fn end_all_logins(&self, reader: &CardReader) {
         let epoch = self.slots.lock().epoch(reader.number);
         for key in Key::ALL {
             match self.end_login(Slot { reader: reader.number, key }, epoch) {
@@ -376,7 +377,7 @@ impl Module {
     }
 
     /// Makes the tokens of one reader public without asking its card, which cannot be asked.
-    pub(crate) fn forget_logins(&self, reader: &Reader) {
+    pub(crate) fn forget_logins(&self, reader: &CardReader) {
         let epoch = self.slots.lock().epoch(reader.number);
         for key in Key::ALL {
             // An epoch that is over has no login.
@@ -387,7 +388,7 @@ impl Module {
     /// What a caller is told whom the card has refused something.
     ///
     /// CKR_USER_NOT_LOGGED_IN: the card no longer knows of the login; the token is public by then. CKR_DEVICE_ERROR.
-    pub(crate) fn card_failure(&self, present: &Present, error: &card::Error) -> Rv {
+    pub(crate) fn card_failure(&self, present: &PresentToken, error: &card::Error) -> Rv {
         if error.is_not_verified() {
             self.login_lost(present);
             return Rv::USER_NOT_LOGGED_IN;
@@ -397,7 +398,7 @@ impl Module {
 
     /// Makes the token public because the card no longer knows of the login. Sessions report it before the caller of this
     /// is told CKR_USER_NOT_LOGGED_IN.
-    fn login_lost(&self, present: &Present) {
+    fn login_lost(&self, present: &PresentToken) {
         log::info!("the card has lost the login");
         let guarded = present.is_guarded(File::Holder(present.slot.key));
         let token = present.reader.token(present.slot.key);
@@ -407,7 +408,7 @@ impl Module {
 
     /// Leaves the card logged out, unless somebody else is still logged in to it whom that would end and must not
     /// ([`crate::logins`]). Also once the module is closed: nothing else may go to a card then.
-    fn leave_card(&self, reader: &Reader, epoch: Epoch, login: &logins::Login) -> Result<()> {
+    fn leave_card(&self, reader: &CardReader, epoch: Epoch, login: &logins::Login) -> Result<()> {
         let left = self.with_card_to_the_end(reader, epoch, |card| card.end_login(login));
         // Who could not reach the card owes it to whoever can, and must not be taken for logged in meanwhile.
         login.release();
@@ -428,7 +429,7 @@ impl Module {
     }
 
     /// [`Module::leave_card`] for a login that was taken from its token.
-    pub(crate) fn leave_card_of(&self, reader: &Reader, epoch: Epoch, login: &Login) {
+    pub(crate) fn leave_card_of(&self, reader: &CardReader, epoch: Epoch, login: &Login) {
         if let Err(error) = self.leave_card(reader, epoch, &login.announced) {
             log::warn!("reader {}: the login could not be ended on the card: {error}", reader.number);
         }

@@ -1,16 +1,15 @@
-//! The module's state in this process: made by C_Initialize, ended by C_Finalize, and never seen by a forked child.
+//! The module between C_Initialize and C_Finalize: what it has, how it is made, and how it is closed.
 
-use super::cards::Present;
-use super::events::Wait;
-use super::exit;
 use super::lock::{Mutex, SESSIONS};
 use super::looking::Looking;
-use super::reader::Reader;
-use super::sessions::Sessions;
+use super::present::PresentToken;
+use super::reader::CardReader;
+use super::session::Sessions;
 use super::slots::{Slot, Slots};
 use super::view::{Origin, View};
+use super::wait::Wait;
 use crate::card;
-use crate::config::{Config, Environment, LastTry, Pss};
+use crate::config::{Config, LastTry, Pss};
 use crate::logins::{Meeting, Memory};
 use crate::pkcs11::edge::rv::{Result, Rv};
 use crate::transport::{Disposition, Readers, Waiter};
@@ -30,7 +29,7 @@ pub struct Module {
     pub(crate) readers: Box<dyn Readers>,
     pub(crate) looking: Looking,
     pub(crate) slots: Mutex<Slots>,
-    pub(crate) known: RwLock<Vec<Arc<Reader>>>,
+    pub(crate) known: RwLock<Vec<Arc<CardReader>>>,
     pub(crate) sessions: Mutex<Sessions, SESSIONS>,
     /// All there are, for C_Finalize to wake.
     pub(crate) waiters: Mutex<Vec<Weak<dyn Waiter>>>,
@@ -45,106 +44,12 @@ pub struct Module {
     closed: AtomicBool,
 }
 
-/// The module of one process. A child that was forked has the parent's in its memory and must not touch it: not its
-/// locks, which a thread that does not exist there may hold, nor its handles to the PC/SC service.
-struct Process {
-    owner: sys::Process,
-    module: RwLock<Option<Arc<Module>>>,
-    /// What is remembered beyond C_Finalize.
-    memory: Arc<Memory>,
-}
-
-static PROCESS: sys::Leaked<Process> = sys::Leaked::new();
-
 /// How long C_Finalize waits for calls in flight, beyond the time that a call may wait for a busy card.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// C_Initialize (PKCS#11 3.0 §5.4.1). Succeeds without PC/SC service, reader or card.
-///
-/// # Errors
-/// CKR_CRYPTOKI_ALREADY_INITIALIZED.
-pub fn initialize() -> Result<()> {
-    initialize_with(|memory| Module::new(Config::load(&Environment::of_process()), memory))
-}
-
-/// C_Initialize with this module, which is made only where there is none.
-///
-/// # Errors
-/// CKR_CRYPTOKI_ALREADY_INITIALIZED.
-pub(crate) fn initialize_with(make: impl FnOnce(&Arc<Memory>) -> Module) -> Result<()> {
-    let process = own_process();
-    let mut module = process.module.write();
-    if module.is_some() {
-        return Err(Rv::CRYPTOKI_ALREADY_INITIALIZED);
-    }
-    *module = Some(Arc::new(make(&process.memory)));
-    drop(module);
-    exit::watch();
-    Ok(())
-}
-
-/// C_Finalize (PKCS#11 3.0 §5.4.2): wakes waiting calls, waits for those in flight, logs out and disconnects.
-///
-/// # Errors
-/// CKR_CRYPTOKI_NOT_INITIALIZED, also in a forked child that has not initialised the module itself.
-pub fn finalize() -> Result<()> {
-    let module = process()?.module.write().take().ok_or(Rv::CRYPTOKI_NOT_INITIALIZED)?;
-    module.close();
-    let deadline = Instant::now() + module.config.lock_timeout + PATIENCE;
-    // A call in flight holds a clone of the `Arc`; it cannot be joined, only outwaited.
-    let mut closing = module.closing.lock();
-    while Arc::strong_count(&module) > 1 && Instant::now() < deadline {
-        module.told.wait_for(&mut closing, Duration::from_millis(1));
-    }
-    drop(closing);
-    if Arc::strong_count(&module) > 1 {
-        log::warn!("C_Finalize goes on although a call has not come back");
-    }
-    module.disconnect();
-    Ok(())
-}
-
-/// The module, for one call.
-///
-/// # Errors
-/// CKR_CRYPTOKI_NOT_INITIALIZED, also in a forked child that has not initialised the module itself.
-pub fn current() -> Result<Arc<Module>> {
-    let module = process()?.module.read().clone();
-    // One that was closed as the process ends stays for a C_Finalize.
-    module.filter(|module| !module.is_closed()).ok_or(Rv::CRYPTOKI_NOT_INITIALIZED)
-}
-
-/// The module, if it can be had without waiting: for what runs while the process ends, in the middle of anything.
-pub(crate) fn at_once() -> Option<Arc<Module>> {
-    process().ok()?.module.try_read()?.clone()
-}
-
-/// This process's state; a child's is not its parent's. Whose it is is compared before any lock is touched.
-fn process() -> Result<&'static Process> {
-    PROCESS.get().filter(|process| process.owner.is_current()).ok_or(Rv::CRYPTOKI_NOT_INITIALIZED)
-}
-
-/// This process's state, made where there is none. What a parent left is leaked: nothing of it may be closed here.
-fn own_process() -> &'static Process {
-    let mut found = PROCESS.get();
-    loop {
-        match found {
-            Some(process) if process.owner.is_current() => return process,
-            stale => {
-                let fresh =
-                    Process { owner: sys::Process::current(), module: RwLock::new(None), memory: Arc::default() };
-                match PROCESS.replace_if(stale, Box::new(fresh)) {
-                    Ok(process) => return process,
-                    Err(other) => found = other,
-                }
-            }
-        }
-    }
-}
-
 impl Module {
     /// The module under this configuration, with the slots of the readers that are there now. Nothing is asked of a card.
-    fn new(config: Config, memory: &Arc<Memory>) -> Module {
+    pub(crate) fn new(config: Config, memory: &Arc<Memory>) -> Module {
         if let (Some(log), Some(user)) = (&config.log, sys::effective_user()) {
             // A log that cannot be had must not keep the card from being used, and there is nowhere to say so.
             let _ = logging::start(log, user, config.log_level);
@@ -239,6 +144,18 @@ impl Module {
         waiters.iter().for_each(|waiter| waiter.cancel());
     }
 
+    /// Waits, once the module is closed, until nobody else has a hold on it; answers whether that was in time. A call in
+    /// flight holds a clone of the `Arc`; it cannot be joined, only outwaited.
+    pub(crate) fn outwait_calls(self: &Arc<Module>) -> bool {
+        let deadline = Instant::now() + self.config.lock_timeout + PATIENCE;
+        let mut closing = self.closing.lock();
+        while Arc::strong_count(self) > 1 && Instant::now() < deadline {
+            self.told.wait_for(&mut closing, Duration::from_millis(1));
+        }
+        drop(closing);
+        Arc::strong_count(self) <= 1
+    }
+
     /// Logs out and disconnects, explicitly: nothing of this may be left to a `Drop`, which may run in a forked child.
     pub(crate) fn disconnect(&self) {
         self.shut();
@@ -275,7 +192,7 @@ impl Module {
     }
 
     /// Whether PSS is offered on this token: as configured, and unless its card has refused it for good.
-    pub(crate) fn offers_pss(&self, present: &Present) -> bool {
+    pub(crate) fn offers_pss(&self, present: &PresentToken) -> bool {
         match self.config.pss {
             Pss::Auto => present.identity.pss,
             Pss::On => present.identity.profile.pss,

@@ -6,8 +6,8 @@ use super::slots::Epoch;
 use super::token::Token;
 use crate::card::{Card, Key};
 
-/// One reader.
-pub(crate) struct Reader {
+/// One reader, through which a card is talked to. What has been seen of it stands in [`Slots`](super::slots::Slots).
+pub(crate) struct CardReader {
     pub(crate) number: usize,
     pub(crate) name: String,
     /// Held during APDUs.
@@ -22,9 +22,9 @@ pub(crate) struct Connection {
     pub(crate) epoch: Epoch,
 }
 
-impl Reader {
-    pub(crate) fn new(number: usize, name: &str) -> Reader {
-        Reader {
+impl CardReader {
+    pub(crate) fn new(number: usize, name: &str) -> CardReader {
+        CardReader {
             number,
             name: name.to_owned(),
             connection: Mutex::new(None),

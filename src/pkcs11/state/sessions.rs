@@ -1,69 +1,15 @@
-//! Sessions (PKCS#11 3.0 §5.6) and the operations under way in them.
+//! C_OpenSession and what is asked of a session (PKCS#11 3.0 §5.6).
 
-use super::cards::Present;
-use super::lock::{Mutex, SESSION};
+use super::lock::Mutex;
 use super::module::Module;
+use super::present::PresentToken;
+use super::session::{OpenSessions, Session};
 use super::slots::{Epoch, Slot};
 use crate::card::{self, File};
 use crate::cert::Certificate;
 use crate::pkcs11::edge::rv::{Result, Rv};
-use crate::pkcs11::signing::sign::{Signing, Verifying};
 use cryptoki_sys::*;
-use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-/// One session: with the token of one slot, for as long as one card lies there.
-pub(crate) struct Session {
-    pub(crate) slot: Slot,
-    pub(crate) epoch: Epoch,
-    pub(crate) read_write: bool,
-    /// Held for the whole of a call that concerns an operation.
-    pub(crate) operations: Mutex<Operations, SESSION>,
-}
-
-/// At most one operation of each kind is active in a session (CKR_OPERATION_ACTIVE, §5.1.6).
-#[derive(Default)]
-pub(crate) struct Operations {
-    pub(crate) found: Option<VecDeque<CK_OBJECT_HANDLE>>,
-    pub(crate) sign: Option<Signing>,
-    pub(crate) verify: Option<Verifying>,
-}
-
-/// All open sessions.
-#[derive(Default)]
-pub(crate) struct Sessions {
-    open: OpenSessions,
-}
-
-type OpenSessions = HashMap<CK_SESSION_HANDLE, Arc<Session>>;
-
-impl Sessions {
-    fn add(&mut self, session: Session) -> CK_SESSION_HANDLE {
-        // Never a handle that was used before in this process: an old one must not come back to life, nor after C_Finalize
-        // and C_Initialize.
-        static LAST: AtomicUsize = AtomicUsize::new(0);
-        let handle = LAST.fetch_add(1, Ordering::Relaxed).wrapping_add(1) as CK_SESSION_HANDLE;
-        self.open.insert(handle, Arc::new(session));
-        handle
-    }
-
-    /// Whether this session has not been closed.
-    pub(crate) fn is_open(&self, handle: CK_SESSION_HANDLE) -> bool {
-        self.open.contains_key(&handle)
-    }
-
-    /// Sessions with the token that lies in `slot` in this epoch, and how many of them are read/write.
-    pub(crate) fn count(&self, slot: Slot, epoch: Epoch) -> (usize, usize) {
-        let of_slot = || self.open.values().filter(|session| session.slot == slot && session.epoch == epoch);
-        (of_slot().count(), of_slot().filter(|session| session.read_write).count())
-    }
-
-    /// Drops the sessions with cards that have left this reader.
-    fn purge(&mut self, reader: usize, epoch: Epoch) {
-        self.open.retain(|_, session| session.slot.reader != reader || session.epoch >= epoch);
-    }
-}
 
 impl Module {
     /// C_OpenSession. No APDU once the card is recognised.
@@ -179,7 +125,7 @@ impl Module {
     }
 
     /// The token of an open session, as far as known.
-    pub(crate) fn of_session(&self, session: &Session) -> Result<Present> {
+    pub(crate) fn of_session(&self, session: &Session) -> Result<PresentToken> {
         self.present(session.slot).filter(|present| present.epoch == session.epoch).ok_or(Rv::DEVICE_REMOVED)
     }
 
@@ -196,8 +142,8 @@ impl Module {
     /// # Errors
     /// CKR_USER_NOT_LOGGED_IN: it is guarded by the secret, and the card no longer knows of the login; the token is public
     /// by then. CKR_DEVICE_REMOVED, CKR_DEVICE_ERROR.
-    pub(crate) fn certificate(&self, present: &Present, file: File) -> Result<Option<Arc<Certificate>>> {
-        let Present { reader, slot, epoch, .. } = present;
+    pub(crate) fn certificate(&self, present: &PresentToken, file: File) -> Result<Option<Arc<Certificate>>> {
+        let PresentToken { reader, slot, epoch, .. } = present;
         let token = reader.token(slot.key);
         if let Some(read) = token.with(*epoch, |state| state.certificate(file).clone())? {
             return Ok(read);
@@ -234,13 +180,5 @@ impl Module {
             }
         })?;
         Ok(certificate)
-    }
-}
-
-impl Present {
-    /// Whether this certificate can be read only after the secret.
-    pub(crate) fn is_guarded(&self, file: File) -> bool {
-        let profile = self.identity.profile.key(file.key());
-        matches!(file, File::Holder(_)) && profile.is_some_and(|profile| profile.certificate_guarded)
     }
 }

@@ -67,12 +67,13 @@ pub(crate) enum Contents {
 #[derive(Debug)]
 pub(crate) struct Slots {
     view: View,
-    readers: Vec<Reader>,
+    readers: Vec<ReaderHistory>,
     listed: Vec<Slot>,
 }
 
+/// One reader, as it was seen last, and what has come of what was seen before.
 #[derive(Debug)]
-struct Reader {
+struct ReaderHistory {
     name: String,
     seen: Option<ReaderState>,
     epoch: Epoch,
@@ -91,10 +92,10 @@ impl Slots {
     pub(crate) fn apply(&mut self, seen: &[ReaderState]) -> Vec<usize> {
         for state in seen {
             if !self.readers.iter().any(|reader| reader.name == state.name) {
-                self.readers.push(Reader::new(state.name.clone()));
+                self.readers.push(ReaderHistory::new(state.name.clone()));
             }
         }
-        let moved = |(index, reader): (usize, &mut Reader)| {
+        let moved = |(index, reader): (usize, &mut ReaderHistory)| {
             reader.update(seen.iter().find(|state| state.name == reader.name)).then_some(index)
         };
         self.readers.iter_mut().enumerate().filter_map(moved).collect()
@@ -166,7 +167,7 @@ impl Slots {
 
     /// Records that the card has refused a PSS signature for good.
     pub(crate) fn without_pss(&mut self, reader: usize, epoch: Epoch) {
-        if let Some(Reader { contents: Contents::Ours(identity), .. }) =
+        if let Some(ReaderHistory { contents: Contents::Ours(identity), .. }) =
             self.readers.get_mut(reader).filter(|reader| reader.epoch == epoch)
         {
             *identity = Arc::new(Identity { pss: false, ..Identity::clone(identity) });
@@ -192,9 +193,9 @@ impl Slots {
     }
 }
 
-impl Reader {
-    fn new(name: String) -> Reader {
-        Reader { name, seen: None, epoch: Epoch::default(), contents: Contents::Nothing, changed: [false; 2] }
+impl ReaderHistory {
+    fn new(name: String) -> ReaderHistory {
+        ReaderHistory { name, seen: None, epoch: Epoch::default(), contents: Contents::Nothing, changed: [false; 2] }
     }
 
     /// Takes in the reader's new state, `None` where it is gone or its card known to be. Answers whether an epoch began.
