@@ -43,7 +43,7 @@ impl Play<'_, '_> {
         let done = Done { deed, typed, answer, begun };
         self.check_secrets(&[&done])?;
         let free = self.books.is_free(process, deed.token.reader());
-        self.enter(&done, free, right, before, true).map_err(|why| format!("{why} (it answered {:X})", done.answer.rv))
+        self.enter(&done, free, Some(right), before, true).map_err(|why| format!("{why} (it answered {:X})", done.answer.rv))
     }
 
     /// The line for a deed, and what is typed in it.
@@ -96,9 +96,11 @@ impl Play<'_, '_> {
             all.push((Done { deed, typed, answer, begun }, right));
         }
         self.check_secrets(&all.iter().map(|(done, _)| done).collect::<Vec<_>>())?;
+        let change = |deed: &Deed| matches!(deed.what, What::SetPin(_));
+        let changes = one.token == other.token && (change(&one) || change(&other));
         for (done, right) in &all {
             // Which of the two came first is not known: little is certain, and who is logged in is asked.
-            self.enter(done, false, *right, None, false)
+            self.enter(done, false, (!changes).then_some(*right), None, false)
                 .map_err(|why| format!("{} beside another: {why}", done.deed))?;
             if let Some(card) = self.books.readers[done.deed.token.reader()].card {
                 self.now.closes[card][0] |= one.token.key() == 1 || other.token.key() == 1;

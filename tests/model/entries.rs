@@ -9,12 +9,13 @@ use crate::world::root;
 use cryptoki_sys::*;
 
 impl Play<'_, '_> {
-    /// Enters in the books what came of a deed. `free` where nothing stood in its way, `alone` where nothing was done beside.
+    /// Enters in the books what came of a deed. `free` where nothing stood in its way, `alone` where nothing was done beside;
+    /// `right` says whether what was typed is the secret, unless that was changed beside.
     pub(crate) fn enter(
         &mut self,
         done: &Done,
         free: bool,
-        right: bool,
+        right: Option<bool>,
         before: Option<[u8; 2]>,
         alone: bool,
     ) -> Outcome {
@@ -95,7 +96,7 @@ impl Play<'_, '_> {
         done: &Done,
         typed: Typed,
         free: bool,
-        right: bool,
+        right: Option<bool>,
         tries: Option<u8>,
     ) -> Outcome {
         let Done { deed, answer, begun, .. } = done;
@@ -103,19 +104,19 @@ impl Play<'_, '_> {
         let card = self.books.readers[token.reader()].card.expect("it was looked up");
         let logged_in = self.books.processes[process].logins[token.slot()].is_some();
         if rv == CKR_OK {
-            wants(right, || format!("a login with what was typed {typed}"))?;
+            wants(right != Some(false), || format!("a login with what was typed {typed}"))?;
             wants(!logged_in || !free, || "a login beside a login".into())?;
             self.books.begin(process, token, card, *begun, root());
             return Ok(());
         }
         if !matches!(rv, CKR_PIN_INCORRECT | CKR_PIN_LOCKED | CKR_FUNCTION_CANCELED | CKR_USER_ALREADY_LOGGED_IN) {
             // The card may have taken the secret all the same.
-            self.books.cards[card].owed[token.key()] |= right && !free;
+            self.books.cards[card].owed[token.key()] |= right != Some(false) && !free;
         }
         if logged_in && free {
             return wants(rv == CKR_USER_ALREADY_LOGGED_IN, || "a second login was not refused as one".into());
         }
-        let possible = right && self.may_succeed(done, card, tries);
+        let possible = right == Some(true) && self.may_succeed(done, card, tries);
         wants(!(free && possible), || "a login with the right secret failed".into())?;
         let incorrect = matches!(rv, CKR_PIN_INCORRECT | CKR_FUNCTION_CANCELED);
         wants(!(possible && incorrect), || "the right secret was called wrong".into())
@@ -176,15 +177,15 @@ impl Play<'_, '_> {
         done: &Done,
         card: usize,
         free: bool,
-        right: bool,
+        right: Option<bool>,
         tries: Option<u8>,
     ) -> Outcome {
         let Done { deed, answer, .. } = done;
         let (process, token, rv) = (deed.who as usize, deed.token, answer.rv);
         let (slot, key) = (token.slot(), token.key());
-        let possible = right && self.may_succeed(done, card, tries);
+        let possible = right == Some(true) && self.may_succeed(done, card, tries);
         wants(rv == CKR_OK || !(free && possible), || "a change with the right secret failed".into())?;
-        wants(rv != CKR_OK || right, || "a change with a wrong secret".into())?;
+        wants(rv != CKR_OK || right != Some(false), || "a change with a wrong secret".into())?;
         // With the new one, or with none after a failure.
         let held = |held: Held| if held == Held::Not { held } else { Held::Stale };
         for (number, other) in self.books.processes.iter_mut().enumerate() {
