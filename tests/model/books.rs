@@ -37,7 +37,7 @@ pub struct Card {
     pub rival: [bool; 2],
     /// Which logins have ended without their end having been carried out: whoever looks next does that.
     pub owed: [bool; 2],
-    /// Whether a signature login was found lost, whose end somebody may still carry out: the authentication key closes then.
+    /// Whether a signature login was found lost and its record could not be set right: whoever ends it takes the other key along.
     pub lost: bool,
     /// Which of the owed nobody can know of any more.
     pub forgotten: [bool; 2],

@@ -43,7 +43,8 @@ impl Play<'_, '_> {
         let done = Done { deed, typed, answer, begun };
         self.check_secrets(&[&done])?;
         let free = self.books.is_free(process, deed.token.reader());
-        self.enter(&done, free, Some(right), before, true).map_err(|why| format!("{why} (it answered {:X})", done.answer.rv))
+        self.enter(&done, free, Some(right), before, true)
+            .map_err(|why| format!("{why} (it answered {:X})", done.answer.rv))
     }
 
     /// The line for a deed, and what is typed in it.

@@ -163,10 +163,12 @@ impl Play<'_, '_> {
         }
         if matches!(rv, CKR_USER_NOT_LOGGED_IN | CKR_SESSION_HANDLE_INVALID | NO_KEY) {
             self.books.processes[process].logins[slot] = None;
-            // What has become of the card nobody knows: whoever looks next ends what may be left.
-            self.books.cards[card].lost |= key == 1;
-            self.now.closes[card][0] |= key == 1;
-            self.books.cards[card].owed = self.books.cards[card].owed.map(|owed| owed || key == 1);
+            if key == 1 && !free {
+                // What was left to it is ended at once where nothing stands in the way, and by whoever looks next otherwise.
+                self.books.cards[card].lost = true;
+                self.books.cards[card].owed = [true; 2];
+                self.now.closes[card][0] = true;
+            }
             return Ok(());
         }
         wants(!free, || "a signature failed".into())
