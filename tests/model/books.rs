@@ -37,7 +37,7 @@ pub struct Card {
     pub rival: [bool; 2],
     /// Which logins have ended without their end having been carried out: whoever looks next does that.
     pub owed: [bool; 2],
-    /// Whether a signature login was found lost and its record could not be set right: whoever ends it takes the other key along.
+    /// Whether a signature login that is over may be marked still: whoever ends it once more takes the other key along.
     pub lost: bool,
     /// Which of the owed nobody can know of any more.
     pub forgotten: [bool; 2],
@@ -165,6 +165,14 @@ impl Books {
             card.owed[slot % 2] = true;
             card.forgotten[slot % 2] |= login.places.is_empty();
         }
+    }
+
+    /// What was owed has been done. Who does it takes out the marks that lie where it looks: one in a place of others stays for
+    /// them, who do it again.
+    pub fn pay(&mut self, card: usize) {
+        let card = &mut self.cards[card];
+        card.lost |= card.owed[1] && self.setting.runtime != [self.setting.runtime[0]; 3];
+        card.owed = [false; 2];
     }
 
     /// Whether a login has lasted too long; `None` if it may depend on this moment.
