@@ -3,7 +3,8 @@
 //!
 //! # Layers
 //!
-//! Each imports those above it only, and exactly these; `tests/layering.rs` reads this table and the source.
+//! Each imports those above it only, and exactly these; `tests/layering.rs` reads this table and the source. Inside a layer,
+//! files and folders that stand side by side import one way.
 //!
 //! ```text
 //! apdu:
@@ -29,7 +30,7 @@
 //! * [`emulator`] is the practice card. It never imports `card`: that both have a constant right is worth something only if
 //!   each took it from the specification.
 //! * [`pkcs11`] is what a program loads. It knows no network, starts no process and prints nothing. [`cli`] never imports
-//!   it.
+//!   it. Its rooms, and the floors of the files in them, stand on its own page.
 //! * Unsafe code is in [`sys`] (system calls) and at the C edge, `pkcs11/edge/ffi` (pointers) and `pkcs11/edge/entry`
 //!   (the extern functions and symbols), and denied elsewhere. Private RSA keys exist in `emulator` alone.
 //!

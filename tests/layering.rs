@@ -1,5 +1,8 @@
-//! The table of the layers in `src/lib.rs` is true: who imports whom, where unsafe code, private keys and the network are.
-//! Read from the source, comments and texts left out.
+//! The table of the layers in `src/lib.rs` is true, and that of the module's rooms in `src/pkcs11/mod.rs`: who imports whom,
+//! where unsafe code, private keys and the network are. Read from the source, comments and texts left out.
+
+#[path = "layering/floors.rs"]
+mod floors;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -33,16 +36,8 @@ fn layers_import_what_the_crates_page_says() {
 
 #[test]
 fn no_layer_imports_itself_by_way_of_others() {
-    let mut layers = layers();
-    while !layers.is_empty() {
-        let lowest: Vec<String> =
-            layers.iter().filter(|(_, imports)| imports.is_empty()).map(|(layer, _)| layer.clone()).collect();
-        assert!(!lowest.is_empty(), "each of these imports another: {layers:#?}");
-        layers.retain(|layer, _| !lowest.contains(layer));
-        for imports in layers.values_mut() {
-            imports.retain(|import| !lowest.contains(import));
-        }
-    }
+    let circles = floors::circles(layers());
+    assert!(circles.is_empty(), "each of these imports another: {circles:#?}");
 }
 
 #[test]
