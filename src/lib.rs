@@ -36,9 +36,9 @@
 //!
 //! # Sources
 //!
-//! "§5.6.4" alone is PKCS#11 3.0. `card.md` is what is known of the card, and how surely, `design.md` and `clients.md` are
-//! what was decided and for which programs, `words.md` is what may be said: the project's specification, which is kept
-//! beside this repository. A fact taken from it names its section.
+//! "§5.6.4" alone is PKCS#11 3.0. The others are in the repository's `docs`: `card.md` is what is known of the card, and how
+//! surely, `design.md` what was decided and why, `clients.md` what programs do with a module, `words.md` what may be said. A
+//! fact taken from one of them names its section, and `tests/documents.rs` sees that it is there.
 //!
 //! # Words used everywhere
 //!

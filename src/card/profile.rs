@@ -120,7 +120,7 @@ const SIGNATURE: KeyProfile = KeyProfile {
 };
 
 const JUKI_SIGNATURE: KeyProfile = KeyProfile { form: secret::JUKI, ..SIGNATURE };
-/// On an Android phone EF 000A answers only after the PIN (`card.md` §6).
+/// On an Android phone EF 000A answers only after the PIN (`card.md` §6.2).
 const GUARDED_AUTHENTICATION: KeyProfile = KeyProfile { certificate_guarded: true, ..AUTHENTICATION };
 
 /// Every kind this program serves.

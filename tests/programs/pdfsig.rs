@@ -65,7 +65,7 @@ fn a_wrong_password_costs_one_try() {
     });
 }
 
-/// It hands one password to every token: see clients.md §2.9.
+/// It hands one password to every token (`clients.md` §2.9).
 #[test]
 fn with_both_tokens_it_gives_up_and_no_try_is_spent() {
     with_ground("pdfsig::with_both_tokens_it_gives_up_and_no_try_is_spent", |ground| {

@@ -1,4 +1,5 @@
-//! Whatever `card.md` §11 calls unknown has both values on the practice card, and the module passes with both.
+//! The practice card's switches (`card.md` §12): the module passes with each value of those that it can notice, and never
+//! asks what the others answer.
 
 use super::*;
 use crate::emulator::local::Exchange;
