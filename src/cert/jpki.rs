@@ -40,10 +40,10 @@ pub fn purpose(certificate: &Certificate) -> Option<Purpose> {
     let mut reader = SliceReader::new(contents).ok()?;
     // Not with a type of its own: a policy of another arc need not fit the OIDs that `der` can hold.
     reader
-        .sequence(|policies| {
+        .sequence(|policies| -> der::Result<_> {
             let mut found = None;
             while !policies.is_finished() {
-                let policy = policies.sequence(|information| {
+                let policy = policies.sequence(|information| -> der::Result<_> {
                     let policy = information.tlv_bytes()?;
                     while !information.is_finished() {
                         information.tlv_bytes()?;

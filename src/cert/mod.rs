@@ -8,7 +8,7 @@ pub mod view;
 pub use rsa_key::RsaKey;
 
 use der::asn1::ObjectIdentifier;
-use der::{DateTime, Decode, Reader, SliceReader};
+use der::{DateTime, Decode, Reader, SliceReader, Tag};
 use serde::Serialize;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
@@ -91,12 +91,12 @@ impl Certificate {
 
     /// From when it holds, UTC.
     pub fn not_before(&self) -> DateTime {
-        self.parsed.tbs_certificate.validity.not_before.to_date_time()
+        self.parsed.tbs_certificate().validity().not_before.to_date_time()
     }
 
     /// Until when it holds, that second included, UTC.
     pub fn not_after(&self) -> DateTime {
-        self.parsed.tbs_certificate.validity.not_after.to_date_time()
+        self.parsed.tbs_certificate().validity().not_after.to_date_time()
     }
 
     /// Where `now` stands in its period. This is all that can be said without revocation data.
@@ -113,17 +113,17 @@ impl Certificate {
 
     /// The subject's name in the form of RFC 4514. It may hold anything: sanitise it before showing it.
     pub fn subject_name(&self) -> String {
-        text(&self.parsed.tbs_certificate.subject)
+        text(self.parsed.tbs_certificate().subject())
     }
 
     /// The issuer's name in the form of RFC 4514; as [`Certificate::subject_name`].
     pub fn issuer_name(&self) -> String {
-        text(&self.parsed.tbs_certificate.issuer)
+        text(self.parsed.tbs_certificate().issuer())
     }
 
     /// The serial number in hexadecimal, without leading zeros.
     pub fn serial_number(&self) -> String {
-        let bytes = self.parsed.tbs_certificate.serial_number.as_bytes();
+        let bytes = self.parsed.tbs_certificate().serial_number().as_bytes();
         let leading = bytes.iter().take_while(|&&byte| byte == 0).count();
         hex(bytes.get(leading..).unwrap_or_default())
     }
@@ -145,8 +145,8 @@ impl Certificate {
 
     /// The contents of the extension `id`. RFC 5280 §4.2 allows it once; a second one makes both count for nothing.
     pub fn extension(&self, id: ObjectIdentifier) -> Option<&[u8]> {
-        let mut found =
-            self.parsed.tbs_certificate.extensions.iter().flatten().filter(|extension| extension.extn_id == id);
+        let extensions = self.parsed.tbs_certificate().extensions().into_iter().flatten();
+        let mut found = extensions.filter(|extension| extension.extn_id == id);
         match (found.next(), found.next()) {
             (Some(only), None) => Some(only.extn_value.as_bytes()),
             _ => None,
@@ -184,7 +184,7 @@ fn parts(der: &[u8]) -> der::Result<[Range<usize>; 4]> {
     reader.sequence(|certificate| {
         let parts = certificate.sequence(|tbs| {
             // version, which is absent in version 1
-            if tbs.peek_tag()?.is_context_specific() {
+            if Tag::peek(tbs)?.is_context_specific() {
                 tbs.tlv_bytes()?;
             }
             let serial = part(tbs)?;
@@ -229,5 +229,8 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02X}")).collect()
 }
 
+#[cfg(test)]
+#[path = "../../tests/common/forgery.rs"]
+pub(crate) mod forgery;
 #[cfg(test)]
 mod tests;

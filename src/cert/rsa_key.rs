@@ -48,7 +48,7 @@ impl RsaKey {
             return Err(Error::Malformed);
         }
         let key = info.subject_public_key.as_bytes().ok_or(Error::Malformed)?;
-        let key = pkcs1::RsaPublicKey::from_der(key).map_err(|_| Error::Malformed)?;
+        let key = pkcs1::RsaPublicKeyRef::from_der(key).map_err(|_| Error::Malformed)?;
         RsaKey::new(key.modulus.as_bytes(), key.public_exponent.as_bytes())
     }
 

@@ -1,5 +1,6 @@
 //! On certificates that OpenSSL made (`fixtures/make.sh`); the values expected here are those OpenSSL prints.
 
+use super::forgery::Forgery;
 use super::jpki::{Personal, Purpose};
 use super::view::{View, japan_day, personal_rows};
 use super::*;
@@ -96,10 +97,10 @@ fn the_holders_attributes_are_read_and_none_is_dropped() {
     assert_eq!(Personal::of(&Certificate::parse(AUTHENTICATION).unwrap()), None);
 }
 
-/// The signature certificate with its extensions as `change` leaves them; its own signature is nobody's concern here.
+/// The signature certificate with its extensions as `change` leaves them.
 fn with_extensions(change: impl FnOnce(&mut Vec<x509_cert::ext::Extension>)) -> Certificate {
-    let mut certificate = x509_cert::Certificate::from_der(SIGNATURE).unwrap();
-    change(certificate.tbs_certificate.extensions.as_mut().unwrap());
+    let mut certificate = Forgery::from_der(SIGNATURE).unwrap();
+    change(certificate.tbs.extensions.as_mut().unwrap());
     Certificate::parse(&certificate.to_der().unwrap()).unwrap()
 }
 
@@ -132,7 +133,7 @@ fn of_a_name_that_is_there_twice_the_second_is_shown_as_it_is_and_takes_no_place
         for name in all {
             let GeneralName::OtherName(mut other) = name else { continue };
             // A text of another length, so that a date or a sex would be one too.
-            other.value = der::asn1::Any::new(der::Tag::Utf8String, b"2".as_slice()).unwrap();
+            other.value = der::asn1::Any::new(Tag::Utf8String, b"2".as_slice()).unwrap();
             names.0.push(GeneralName::OtherName(other));
         }
         extension.extn_value = der::asn1::OctetString::new(names.to_der().unwrap()).unwrap();

@@ -53,7 +53,7 @@ pub struct Arguments {
     /// The moment of issue in UTC; now if not given.
     #[arg(long, value_name = "YYYY-MM-DDThh:mm:ssZ", value_parser = moment)]
     now: Option<u64>,
-    /// Any text: the same seed and the same moment make the same card.
+    /// Any text: the same version makes of the same seed and the same moment the same card.
     #[arg(long, value_name = "TEXT")]
     seed: Option<String>,
     /// The card's serial number, 16 characters.

@@ -5,29 +5,32 @@ use super::certificate::{self, CertificateError, Extensions, IssuerName, Printed
 use super::image::Kind;
 use super::seed::Seed;
 use crate::apdu::Hex;
-use der::asn1::{BitString, OctetString, UtcTime};
-use der::{DateTime, Encode, EncodePem, pem::LineEnding};
-use rsa::rand_core::RngCore;
-use rsa::{Pkcs1v15Sign, RsaPrivateKey, RsaPublicKey};
+use der::asn1::OctetString;
+use der::{DateTime, EncodePem, pem::LineEnding};
+use rsa::pkcs1v15::SigningKey;
+use rsa::rand_core::Rng;
+use rsa::signature::Keypair;
+use rsa::{PrivateKey, PublicKey};
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 use std::time::Duration;
-use x509_cert::certificate::{Certificate, TbsCertificate, Version};
+use x509_cert::builder::profile::BuilderProfile;
+use x509_cert::builder::{self, Builder, CertificateBuilder};
+use x509_cert::certificate::{Certificate, TbsCertificate};
+use x509_cert::ext::Extension;
 use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::ext::pkix::{
     AuthorityKeyIdentifier, BasicConstraints, KeyUsage, KeyUsages, SubjectAltName, SubjectKeyIdentifier,
 };
 use x509_cert::name::Name;
 use x509_cert::serial_number::SerialNumber;
-use x509_cert::spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoOwned};
-use x509_cert::time::{Time, Validity};
+use x509_cert::spki::{SubjectPublicKeyInfoOwned, SubjectPublicKeyInfoRef};
+use x509_cert::time::Validity;
 
 /// Bits of a CA's key.
 const BITS: usize = 2048;
 /// Years a CA certificate lasts.
 const YEARS: u16 = 10;
-/// sha256WithRSAEncryption (RFC 8017).
-const SHA256_WITH_RSA: der::oid::ObjectIdentifier = der::oid::ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.11");
 
 /// The CAs that issue a card's certificates.
 pub struct Authority {
@@ -64,26 +67,27 @@ impl Authority {
 
 /// A self-signed CA.
 pub struct Issuer {
-    key: RsaPrivateKey,
+    key: SigningKey<Sha256>,
     certificate: Certificate,
     printed: Printed,
 }
 
 impl Issuer {
     fn new(usage: &str, printed: Printed, seed: &Seed, now: u64) -> Result<Issuer, CertificateError> {
-        let key = RsaPrivateKey::new(&mut seed.stream("key"), BITS)?;
+        let key = SigningKey::new(PrivateKey::new(&mut seed.stream("key"), BITS)?);
         let subject = certificate::authority_name(usage)?;
         let year = DateTime::from_unix_duration(Duration::from_secs(now))?.year();
-        let validity = validity(DateTime::new(year, 1, 1, 0, 0, 0)?, DateTime::new(year + YEARS, 1, 1, 0, 0, 0)?)?;
-        let spki = SubjectPublicKeyInfoOwned::from_key(RsaPublicKey::from(&key))?;
+        let new_year = |year| DateTime::new(year, 1, 1, 0, 0, 0);
+        let validity = Validity::new(new_year(year)?.into(), new_year(year + YEARS)?.into());
+        let spki = SubjectPublicKeyInfoOwned::from_key(&key.verifying_key())?;
         let mut extensions = Extensions::default();
         extensions.push(true, &KeyUsage(KeyUsages::KeyCertSign | KeyUsages::CRLSign))?;
         extensions.push(true, &BasicConstraints { ca: true, path_len_constraint: None })?;
         extensions.push(false, &SubjectKeyIdentifier(key_identifier(&spki)?))?;
         extensions.push(false, &SubjectAltName(vec![GeneralName::DirectoryName(printed.name()?)]))?;
         extensions.push(false, &certificate::distribution_point(subject.clone()))?;
-        let tbs = tbs(seed, subject.clone(), validity, subject, spki, extensions)?;
-        let certificate = sign(&key, tbs)?;
+        let statement = Statement { issuer: subject.clone(), subject, extensions: extensions.into_inner() };
+        let certificate = statement.sign(&key, validity, spki, seed)?;
         Ok(Issuer { key, certificate, printed })
     }
 
@@ -97,79 +101,78 @@ impl Issuer {
 
     /// What its certificates call it.
     pub(super) fn name(&self) -> IssuerName<'_> {
-        IssuerName { distinguished: &self.certificate.tbs_certificate.subject, printed: self.printed }
+        IssuerName { distinguished: self.certificate.tbs_certificate().subject(), printed: self.printed }
     }
 
     /// Signs a certificate for `key` and returns it as PEM text. The key identifiers come last, as in production.
     pub(super) fn issue(
         &self,
-        key: &RsaPublicKey,
+        key: &PublicKey,
         subject: Name,
         validity: Validity,
         seed: &Seed,
         mut extensions: Extensions,
     ) -> Result<String, CertificateError> {
-        let own = &self.certificate.tbs_certificate;
-        let spki = SubjectPublicKeyInfoOwned::from_key(key.clone())?;
+        let own = self.certificate.tbs_certificate();
+        let spki = SubjectPublicKeyInfoOwned::from_key(key)?;
         extensions.push(
             false,
             &AuthorityKeyIdentifier {
-                key_identifier: Some(key_identifier(&own.subject_public_key_info)?),
-                authority_cert_issuer: Some(vec![GeneralName::DirectoryName(own.subject.clone())]),
-                authority_cert_serial_number: Some(own.serial_number.clone()),
+                key_identifier: Some(key_identifier(own.subject_public_key_info())?),
+                authority_cert_issuer: Some(vec![GeneralName::DirectoryName(own.subject().clone())]),
+                authority_cert_serial_number: Some(own.serial_number().clone()),
             },
         )?;
         extensions.push(false, &SubjectKeyIdentifier(key_identifier(&spki)?))?;
-        let tbs = tbs(seed, own.subject.clone(), validity, subject, spki, extensions)?;
-        Ok(sign(&self.key, tbs)?.to_pem(LineEnding::LF)?)
+        let statement = Statement { issuer: own.subject().clone(), subject, extensions: extensions.into_inner() };
+        Ok(statement.sign(&self.key, validity, spki, seed)?.to_pem(LineEnding::LF)?)
     }
 }
 
-/// From one moment to another; UTCTime up to 2049 (RFC 5280 §4.1.2.5).
-pub(super) fn validity(from: DateTime, to: DateTime) -> Result<Validity, der::Error> {
-    let time = |time: DateTime| match time.year() {
-        ..2050 => UtcTime::from_date_time(time).map(Time::UtcTime),
-        _ => Ok(Time::GeneralTime(der::asn1::GeneralizedTime::from_date_time(time))),
-    };
-    Ok(Validity { not_before: time(from)?, not_after: time(to)? })
-}
-
-/// What is to be signed. Its serial number comes from the seed and from all the rest: the same order makes the same number,
-/// and two certificates that differ in anything do not share issuer and number, which NSS refuses to use.
-fn tbs(
-    seed: &Seed,
+/// Who says what about whom.
+#[derive(Clone)]
+struct Statement {
     issuer: Name,
-    validity: Validity,
     subject: Name,
-    subject_public_key_info: SubjectPublicKeyInfoOwned,
-    extensions: Extensions,
-) -> Result<TbsCertificate, der::Error> {
-    let mut tbs = TbsCertificate {
-        version: Version::V3,
-        serial_number: SerialNumber::new(&[1])?,
-        signature: algorithm(),
-        issuer,
-        validity,
-        subject,
-        subject_public_key_info,
-        issuer_unique_id: None,
-        subject_unique_id: None,
-        extensions: Some(extensions.into_inner()),
-    };
-    tbs.serial_number = serial(seed, &tbs.to_der()?)?;
-    Ok(tbs)
+    extensions: Vec<Extension>,
 }
 
-/// Signs with sha256WithRSA, the Juki CAs too: theirs used SHA-1 at first and SHA-256 from the end of 2013 (`card.md`
-/// §5.4), and OpenSSL 3 verifies no SHA-1 signature at its default level.
-fn sign(key: &RsaPrivateKey, tbs_certificate: TbsCertificate) -> Result<Certificate, CertificateError> {
-    let hash = Sha256::digest(tbs_certificate.to_der()?);
-    let signature = key.sign(Pkcs1v15Sign::new::<Sha256>(), &hash)?;
-    Ok(Certificate { tbs_certificate, signature_algorithm: algorithm(), signature: BitString::from_bytes(&signature)? })
+impl Statement {
+    /// Signs it with sha256WithRSA, the Juki CAs too: theirs used SHA-1 at first and SHA-256 from the end of 2013
+    /// (`card.md` §5.4), and OpenSSL 3 verifies no SHA-1 signature at its default level.
+    ///
+    /// Its serial number comes from the seed and from all the rest: the same order makes the same number, and two
+    /// certificates that differ in anything do not share issuer and number, which NSS refuses to use.
+    fn sign(
+        self,
+        key: &SigningKey<Sha256>,
+        validity: Validity,
+        spki: SubjectPublicKeyInfoOwned,
+        seed: &Seed,
+    ) -> Result<Certificate, CertificateError> {
+        let numbered = |number| CertificateBuilder::new(self.clone(), number, validity, spki.clone());
+        let all_the_rest = numbered(SerialNumber::new(&[1])?)?.finalize(key)?;
+        Ok(numbered(serial(seed, &all_the_rest)?)?.build(key)?)
+    }
 }
 
-fn algorithm() -> AlgorithmIdentifierOwned {
-    AlgorithmIdentifierOwned { oid: SHA256_WITH_RSA, parameters: Some(der::asn1::Null.into()) }
+impl BuilderProfile for Statement {
+    fn get_issuer(&self, _subject: &Name) -> Name {
+        self.issuer.clone()
+    }
+
+    fn get_subject(&self) -> Name {
+        self.subject.clone()
+    }
+
+    fn build_extensions(
+        &self,
+        _own: SubjectPublicKeyInfoRef<'_>,
+        _issuer: SubjectPublicKeyInfoRef<'_>,
+        _rest: &TbsCertificate,
+    ) -> builder::Result<Vec<Extension>> {
+        Ok(self.extensions.clone())
+    }
 }
 
 /// SHA-1 of the public key (RFC 5280 §4.2.1.2, method 1).

@@ -102,7 +102,7 @@ impl Device for PracticeCard {
         let mut seed = [0; 32];
         self.pending.clear();
         self.power = Power::Off;
-        if let Err(error) = getrandom::getrandom(&mut seed) {
+        if let Err(error) = getrandom::fill(&mut seed) {
             log::error!("practice card: no random numbers: {error}");
         } else if let Err(error) = self.applet.power_on(seed) {
             log::error!("practice card: {error}");

@@ -4,10 +4,11 @@
 //! be the other arc free for all, but its one number of 128 bits is more than most readers of object identifiers take.)
 
 use super::resident::Resident;
-use der::asn1::{Any, Ia5String, ObjectIdentifier, OctetString, PrintableStringRef, SetOfVec, Utf8StringRef};
+use der::asn1::{Any, Ia5String, ObjectIdentifier, OctetString, PrintableStringRef, Utf8StringRef};
 use der::oid::AssociatedOid;
 use der::oid::db::rfc4519::{C, CN, L, O, OU};
 use der::oid::db::rfc5280::{ID_AD_OCSP, ID_KP_CLIENT_AUTH, ID_QT_CPS};
+use der::{Decode, Encode};
 use x509_cert::attr::AttributeTypeAndValue;
 use x509_cert::ext::Extension;
 use x509_cert::ext::pkix::certpolicy::{PolicyInformation, PolicyQualifierInfo};
@@ -52,6 +53,9 @@ pub enum CertificateError {
     /// With a key.
     #[error("a key could not be made or used: {0}")]
     Rsa(#[from] rsa::Error),
+    /// While it was put together and signed.
+    #[error("a certificate could not be made: {0}")]
+    Building(#[from] x509_cert::builder::Error),
 }
 
 /// Extensions in the order they were pushed.
@@ -59,7 +63,7 @@ pub enum CertificateError {
 pub(super) struct Extensions(Vec<Extension>);
 
 impl Extensions {
-    pub fn push<T: AssociatedOid + der::Encode>(&mut self, critical: bool, value: &T) -> Result<(), der::Error> {
+    pub fn push<T: AssociatedOid + Encode>(&mut self, critical: bool, value: &T) -> Result<(), der::Error> {
         let extn_value = OctetString::new(value.to_der()?)?;
         self.0.push(Extension { extn_id: T::OID, critical, extn_value });
         Ok(())
@@ -175,12 +179,13 @@ fn personal_attributes(resident: &Resident) -> Result<SubjectAltName, der::Error
 
 /// The place in a directory, which is nowhere, where the municipality's revocation list would be.
 fn revocation_list(issuer: &IssuerName<'_>, resident: &Resident) -> Result<CrlDistributionPoints, der::Error> {
-    let mut place = issuer.distinguished.clone();
-    // The authority's own unit gives way to the list's place.
-    place.0.pop();
     let list = format!("{} CRLDP", resident.municipality);
-    place.0.extend(name(&[(OU, "CRL Distribution Points"), (OU, &resident.prefecture), (CN, &list)])?.0);
-    Ok(distribution_point(place))
+    let place = name(&[(OU, "CRL Distribution Points"), (OU, &resident.prefecture), (CN, &list)])?;
+    // The authority's own unit gives way to the list's place.
+    let mut steps: Vec<_> = issuer.distinguished.iter_rdn().cloned().collect();
+    steps.pop();
+    steps.extend(place.iter_rdn().cloned());
+    Ok(distribution_point(of_steps(steps)?))
 }
 
 /// A distribution point in a directory, without an address.
@@ -202,10 +207,15 @@ fn name(attributes: &[(ObjectIdentifier, &str)]) -> Result<Name, der::Error> {
                 C => Any::encode_from(&PrintableStringRef::new(text)?)?,
                 _ => Any::encode_from(&Utf8StringRef::new(text)?)?,
             };
-            let mut step = SetOfVec::new();
+            let mut step = RelativeDistinguishedName::default();
             step.insert(AttributeTypeAndValue { oid, value })?;
-            Ok(RelativeDistinguishedName(step))
+            Ok(step)
         })
         .collect::<Result<_, _>>()
-        .map(RdnSequence)
+        .and_then(of_steps)
+}
+
+/// A name of these steps. The library makes none of parts that may be no name, so that it reads what they are in DER.
+fn of_steps(steps: Vec<RelativeDistinguishedName>) -> Result<Name, der::Error> {
+    Name::from_der(&RdnSequence::from(steps).to_der()?)
 }

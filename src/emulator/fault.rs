@@ -7,7 +7,7 @@ use crate::apdu::{
 };
 use parking_lot::Mutex;
 use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{RngCore, SeedableRng};
+use rand_chacha::rand_core::{Rng, SeedableRng};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;

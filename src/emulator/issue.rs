@@ -1,7 +1,7 @@
 //! Personalisation as the municipal window does it, in two steps: at the holder's terminal the card makes its keys and
 //! takes the secrets the holder chose; then the clerk has certificates issued for those keys and writes them.
 
-use super::authority::{Authority, validity};
+use super::authority::Authority;
 use super::certificate::{self, CertificateError};
 use super::date::{self, Date};
 use super::image::{Certificates, FORMAT, Image, Kind, Pair, Secret, Secrets};
@@ -10,8 +10,9 @@ use super::seed::Seed;
 use super::switches::Switches;
 use der::DateTime;
 use rsa::pkcs8::{DecodePrivateKey, EncodePrivateKey, LineEnding};
-use rsa::{RsaPrivateKey, RsaPublicKey};
+use rsa::{PrivateKey, PublicKey};
 use std::time::Duration;
+use x509_cert::time::Validity;
 
 /// Tries of a PIN of four digits.
 const PIN_TRIES: u8 = 3;
@@ -94,6 +95,9 @@ pub enum IssueError {
     /// No keys to certify.
     #[error("the card has no {0} key; the holder's step comes first")]
     NoKey(&'static str),
+    /// A key that cannot be read: damaged, or of primes of unequal lengths.
+    #[error("the card holds no usable {0} key; make a new card with: jpki card new")]
+    UnusableKey(&'static str),
     /// A certificate could not be made.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
@@ -202,12 +206,12 @@ pub fn personalise(order: &Order) -> Result<Image, IssueError> {
 /// The holder's step: keys made inside the card, secrets set. The card has no certificates yet, and says so.
 ///
 /// # Errors
-/// [`IssueError`], but for [`IssueError::NoKey`].
+/// [`IssueError`], but for [`IssueError::NoKey`] and [`IssueError::UnusableKey`].
 pub fn holder_step(order: &Order) -> Result<Image, IssueError> {
     order.check()?;
     let bits = order.kind.key_bits();
     let make = |purpose: &str| -> Result<String, IssueError> {
-        let key = RsaPrivateKey::new(&mut order.seed.stream(purpose), bits).map_err(CertificateError::from)?;
+        let key = PrivateKey::new(&mut order.seed.stream(purpose), bits).map_err(CertificateError::from)?;
         Ok(key.to_pkcs8_pem(LineEnding::LF)?.to_string())
     };
     let keys = std::thread::scope(|scope| -> Result<Pair, IssueError> {
@@ -242,14 +246,14 @@ pub fn clerk_step(image: &mut Image, order: &Order, authority: &Authority) -> Re
     order.check()?;
     let from = DateTime::from_unix_duration(Duration::from_secs(order.now)).map_err(|_| IssueError::Now)?;
     let to = order.last_day()?.end().ok_or(IssueError::Now)?;
-    let validity = validity(from, to).map_err(CertificateError::from)?;
+    let validity = Validity::new(from.into(), to.into());
     let resident = &order.resident;
     let mut certificates = Certificates::default();
     if order.auth_certificate && order.kind.has_auth() {
         let opaque = format!("PRACTICE{}", order.seed.text("auth subject", 6, CAPITALS_AND_DIGITS));
         let subject = certificate::auth_subject(&opaque, resident).map_err(CertificateError::from)?;
         let extensions = certificate::auth_extensions(&authority.auth.name(), resident)?;
-        let key = public_key(&image.keys.auth).ok_or(IssueError::NoKey("authentication"))?;
+        let key = public_key(&image.keys.auth, "authentication")?;
         let seed = order.seed.part("auth certificate");
         certificates.auth = Some(authority.auth.issue(&key, subject, validity, &seed, extensions)?);
     }
@@ -261,7 +265,7 @@ pub fn clerk_step(image: &mut Image, order: &Order, authority: &Authority) -> Re
         let count = order.seed.text("sign subject", 5, DIGITS);
         let subject = certificate::sign_subject(&instant, &count, resident).map_err(CertificateError::from)?;
         let extensions = certificate::sign_extensions(&authority.sign.name(), resident)?;
-        let key = public_key(&image.keys.sign).ok_or(IssueError::NoKey("signature"))?;
+        let key = public_key(&image.keys.sign, "signature")?;
         let seed = order.seed.part("sign certificate");
         certificates.sign = Some(authority.sign.issue(&key, subject, validity, &seed, extensions)?);
     }
@@ -272,6 +276,8 @@ pub fn clerk_step(image: &mut Image, order: &Order, authority: &Authority) -> Re
     Ok(())
 }
 
-fn public_key(pem: &Option<String>) -> Option<RsaPublicKey> {
-    pem.as_ref().and_then(|pem| RsaPrivateKey::from_pkcs8_pem(pem).ok()).map(|key| RsaPublicKey::from(&key))
+fn public_key(pem: &Option<String>, name: &'static str) -> Result<PublicKey, IssueError> {
+    let pem = pem.as_ref().ok_or(IssueError::NoKey(name))?;
+    let key = PrivateKey::from_pkcs8_pem(pem).map_err(|_| IssueError::UnusableKey(name))?;
+    Ok(key.to_public_key())
 }

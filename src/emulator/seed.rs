@@ -2,7 +2,7 @@
 //! same card, byte for byte.
 
 use rand_chacha::ChaCha20Rng;
-use rand_chacha::rand_core::{RngCore, SeedableRng};
+use rand_chacha::rand_core::{Rng, SeedableRng};
 use sha2::{Digest, Sha256};
 use std::fmt;
 
@@ -17,7 +17,7 @@ impl Seed {
     /// Where the system has no random numbers.
     pub fn random() -> Result<Seed, getrandom::Error> {
         let mut bytes = [0; 32];
-        getrandom::getrandom(&mut bytes)?;
+        getrandom::fill(&mut bytes)?;
         Ok(Seed(bytes))
     }
 

@@ -324,7 +324,7 @@ impl Logins {
     /// [`Error::Scarce`], [`Error::Place`]: the secret must not be changed, for somebody may go on to present the old one.
     pub fn prepare_change(&self, key: Key) -> Result<Change, Error> {
         let mut number = [0; 8];
-        getrandom::getrandom(&mut number).map_err(|error| Error::Scarce(error.to_string()))?;
+        getrandom::fill(&mut number).map_err(|error| Error::Scarce(error.to_string()))?;
         let open = |name: &Name| self.open(name).map_err(|error| sheet::error(&error));
         let sheets = self.names(key)?.iter().map(open).collect::<Result<_, _>>()?;
         Ok(Change { number: u64::from_le_bytes(number), sheets })

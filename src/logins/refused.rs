@@ -41,7 +41,7 @@ impl Refused {
         self.left = left;
         if self.salt.is_none() {
             let mut salt = [0; 16];
-            self.salt = getrandom::getrandom(&mut salt).is_ok().then_some(salt);
+            self.salt = getrandom::fill(&mut salt).is_ok().then_some(salt);
         }
         if let Some(hash) = self.hash(secret).filter(|hash| !self.hashes.contains(hash)) {
             if self.hashes.len() == MOST {

@@ -1,17 +1,17 @@
 //! Text from a card that would act on whoever looks at it. CK_TOKEN_INFO and labels are in `src/pkcs11/tests/forged.rs`.
 
 use crate::common::cards::{PASSWORD, card};
+use crate::common::forgery::{Forgery, rename};
 use crate::common::pcscd::with_pcscd;
 use crate::common::{Modules, Scratch, configured, jpki, run, tool};
+use der::Tag;
 use der::asn1::{Any, Utf8StringRef};
-use der::{DecodePem, EncodePem, Tag};
 use jpki_pkcs11::emulator::image::{Image, Kind};
 use jpki_pkcs11::emulator::store::Store;
 use std::fs;
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use x509_cert::Certificate;
 
 /// Clears the screen, sets the title, ends the line, reverses what follows, and pretends to be HTML and JSON.
 const HOSTILE: &str = "\x1b[2J\x1b]0;t\x07\r\nforged: line\u{9b}31m\u{202e}<b onclick='x'>\",\"tries\":9\0:\u{2028}";
@@ -25,16 +25,11 @@ fn assert_harmless(what: &str, shown: &str) {
 
 /// Its certificate, with hostile text for every name, and for the holder's own name and address.
 fn forged(pem: &str) -> String {
-    let mut certificate = Certificate::from_pem(pem).unwrap();
+    let mut certificate = Forgery::from_pem(pem);
     let hostile = Any::new(Tag::Utf8String, Utf8StringRef::new(HOSTILE).unwrap().as_bytes()).unwrap();
-    let tbs = &mut certificate.tbs_certificate;
-    for name in [&mut tbs.subject, &mut tbs.issuer] {
-        for part in &mut name.0 {
-            let mut attributes: Vec<_> = part.0.iter().cloned().collect();
-            attributes.iter_mut().for_each(|attribute| attribute.value = hostile.clone());
-            part.0 = attributes.try_into().unwrap();
-        }
-    }
+    let tbs = &mut certificate.tbs;
+    rename(&mut tbs.subject, &hostile);
+    rename(&mut tbs.issuer, &hostile);
     // Of the same length, so that no length around it changes.
     for extension in tbs.extensions.iter_mut().flatten() {
         let bytes = extension.extn_value.as_bytes().to_vec();
@@ -48,7 +43,7 @@ fn forged(pem: &str) -> String {
             extension.extn_value = der::asn1::OctetString::new(forged).unwrap();
         }
     }
-    certificate.to_pem(der::pem::LineEnding::LF).unwrap()
+    certificate.to_pem()
 }
 
 fn forge(file: &Path) {

@@ -8,6 +8,7 @@ mod built;
 pub mod cards;
 pub mod client;
 pub mod conversation;
+pub mod forgery;
 pub mod make;
 pub mod openssl;
 pub mod pcscd;

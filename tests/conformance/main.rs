@@ -12,7 +12,7 @@ mod loaded;
 
 use cryptoki_sys::*;
 use loaded::{finalize, load};
-use rsa::{BigUint, Pkcs1v15Sign, RsaPublicKey};
+use rsa::{BoxedUint, Pkcs1v15Sign, PublicKey};
 use sha2::{Digest, Sha256};
 use std::ptr::null_mut;
 
@@ -91,7 +91,10 @@ fn authentication_token_auth_m_1() {
             let rv = list.C_Sign.unwrap()(session, data.as_ptr().cast_mut(), 391, signature.as_mut_ptr(), &mut len);
             assert_eq!((rv, len), (CKR_OK, 256));
         }
-        let key = RsaPublicKey::new(BigUint::from_bytes_be(&modulus[..256]), BigUint::from_bytes_be(&exponent[..3]));
+        let key = PublicKey::new(
+            BoxedUint::from_be_slice_vartime(&modulus[..256]),
+            BoxedUint::from_be_slice_vartime(&exponent[..3]),
+        );
         key.unwrap().verify(Pkcs1v15Sign::new::<Sha256>(), &Sha256::digest(data), &signature).unwrap();
 
         // SAFETY: no pointers.

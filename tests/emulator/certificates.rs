@@ -38,7 +38,7 @@ fn text(path: &Path) -> String {
 
 fn extensions(pem: &Option<String>) -> Vec<(String, bool)> {
     let certificate = Certificate::from_pem(pem.as_ref().unwrap()).unwrap();
-    let extensions = certificate.tbs_certificate.extensions.unwrap();
+    let extensions = certificate.tbs_certificate().extensions().unwrap();
     let name = |oid| DB.by_oid(oid).unwrap_or("?").to_owned();
     extensions.iter().map(|extension| (name(&extension.extn_id), extension.critical)).collect()
 }
@@ -49,7 +49,7 @@ fn expected(list: &[(&str, bool)]) -> Vec<(String, bool)> {
 
 fn attributes(pem: &Option<String>) -> Vec<(String, String)> {
     let certificate = Certificate::from_pem(pem.as_ref().unwrap()).unwrap();
-    let (_, names) = certificate.tbs_certificate.get::<SubjectAltName>().unwrap().unwrap();
+    let (_, names) = certificate.tbs_certificate().get_extension::<SubjectAltName>().unwrap().unwrap();
     let attribute = |name: GeneralName| match name {
         GeneralName::OtherName(other) => {
             assert_eq!(other.value.to_der().unwrap()[0], 0x0C, "a UTF8String");
@@ -230,7 +230,7 @@ fn nothing_practice_made_passes_for_real() {
         let all = [&certificates.auth, &certificates.auth_ca, &certificates.sign, &certificates.sign_ca];
         for pem in all.into_iter().flatten() {
             let certificate = Certificate::from_pem(pem).unwrap();
-            let issuer = certificate.tbs_certificate.issuer.to_der().unwrap();
+            let issuer = certificate.tbs_certificate().issuer().to_der().unwrap();
             assert!(issuer.windows(19).any(|window| window == b"PRACTICE, NOT VALID"), "{kind}");
             let der = certificate.to_der().unwrap();
             let organisation = "地方公共団体情報システム機構".as_bytes();
@@ -250,12 +250,13 @@ fn nothing_practice_made_passes_for_real() {
             ),
         ] {
             let Some(pem) = pem else { continue };
-            let tbs = Certificate::from_pem(pem).unwrap().tbs_certificate;
-            let (_, names) = tbs.get::<IssuerAltName>().unwrap().unwrap();
+            let certificate = Certificate::from_pem(pem).unwrap();
+            let tbs = certificate.tbs_certificate();
+            let (_, names) = tbs.get_extension::<IssuerAltName>().unwrap().unwrap();
             let [GeneralName::DirectoryName(name)] = names.0.as_slice() else { panic!("{kind}: {names:?}") };
             let name = name.to_string();
             assert!(name.contains("O=練習用認証サービス") && name.contains(&format!("OU={usage}")), "{kind}: {name}");
-            let (_, policies) = tbs.get::<CertificatePolicies>().unwrap().unwrap();
+            let (_, policies) = tbs.get_extension::<CertificatePolicies>().unwrap().unwrap();
             let policies: Vec<_> = policies.0.iter().map(|policy| policy.policy_identifier.to_string()).collect();
             assert_eq!(policies, [policy], "{kind}");
         }

@@ -119,8 +119,9 @@ fn what_differs_has_another_serial_number() {
         let mut image = image.clone();
         issue::clerk_step(&mut image, order, &order.authority().unwrap()).unwrap();
         let number = |pem: &Option<String>| {
-            let tbs = Certificate::from_pem(pem.as_ref().unwrap()).unwrap().tbs_certificate;
-            (tbs.issuer.to_string(), tbs.serial_number.as_bytes().to_vec())
+            let certificate = Certificate::from_pem(pem.as_ref().unwrap()).unwrap();
+            let tbs = certificate.tbs_certificate();
+            (tbs.issuer().to_string(), tbs.serial_number().as_bytes().to_vec())
         };
         (number(&image.certificates.sign), number(&image.certificates.sign_ca))
     };
@@ -145,4 +146,8 @@ fn a_clerk_cannot_certify_a_card_without_keys() {
     image.keys.sign = None;
     let error = issue::clerk_step(&mut image, &order, &order.authority().unwrap());
     assert!(matches!(error, Err(IssueError::NoKey("signature"))));
+    // There is one, which is not said to be missing.
+    image.keys.sign = Some(include_str!("../data/rsa2048-unbalanced.pem").into());
+    let error = issue::clerk_step(&mut image, &order, &order.authority().unwrap());
+    assert!(matches!(error, Err(IssueError::UnusableKey("signature"))));
 }

@@ -2,24 +2,24 @@
 
 use crate::fixture::{bytes, card, data, hex, image, send};
 use der::DecodePem;
-use jpki_pkcs11::emulator::image::Kind;
+use jpki_pkcs11::emulator::image::{Image, Kind};
 use jpki_pkcs11::emulator::switches::{PssSalt, Switches, WrongInput};
 use jpki_pkcs11::emulator::{Device, PracticeCard};
 use rsa::pkcs8::DecodePublicKey;
-use rsa::{Pkcs1v15Sign, Pss, RsaPublicKey};
+use rsa::{Pkcs1v15Sign, Pss, PublicKey};
 use sha2::{Digest, Sha256};
 use x509_cert::Certificate;
 use x509_cert::der::Encode;
 
 const JPKI: &str = "00A4040C0AD392F000260100000001";
 
-fn public_key(pem: &Option<String>) -> RsaPublicKey {
+fn public_key(pem: &Option<String>) -> PublicKey {
     let certificate = Certificate::from_pem(pem.as_ref().unwrap()).unwrap();
-    let spki = certificate.tbs_certificate.subject_public_key_info.to_der().unwrap();
-    RsaPublicKey::from_public_key_der(&spki).unwrap()
+    let spki = certificate.tbs_certificate().subject_public_key_info().to_der().unwrap();
+    PublicKey::from_public_key_der(&spki).unwrap()
 }
 
-fn logged_in(image: jpki_pkcs11::emulator::image::Image) -> PracticeCard {
+fn logged_in(image: Image) -> PracticeCard {
     let mut card = card(image);
     for command in [JPKI, "002000980431323334", "0020009B06414243313233"] {
         assert_eq!(send(&mut card, command), "9000", "{command}");
@@ -44,11 +44,37 @@ fn every_scheme_makes_the_signature_it_says_with_either_key() {
         key.verify(bare(), &hash, &sign(&mut card, 1, *p2, message)).unwrap();
         key.verify(Pkcs1v15Sign::new::<Sha256>(), &hash, &sign(&mut card, 2, *p2, &hash)).unwrap();
         key.verify(Pkcs1v15Sign::new::<Sha256>(), &hash, &sign(&mut card, 3, *p2, message)).unwrap();
-        key.verify(Pss::new_with_salt::<Sha256>(32), &hash, &sign(&mut card, 4, *p2, &hash)).unwrap();
-        key.verify(Pss::new_with_salt::<Sha256>(32), &hash, &sign(&mut card, 5, *p2, message)).unwrap();
+        key.verify(Pss::<Sha256>::new_with_salt(32), &hash, &sign(&mut card, 4, *p2, &hash)).unwrap();
+        key.verify(Pss::<Sha256>::new_with_salt(32), &hash, &sign(&mut card, 5, *p2, message)).unwrap();
     }
     let of_the_other = sign(&mut card, 2, 0x9A, &hash);
     assert!(keys[0].1.verify(Pkcs1v15Sign::new::<Sha256>(), &hash, &of_the_other).is_err());
+}
+
+/// Its keys were made by rsa 0.9.10, which searched for primes in another way than its successor.
+#[test]
+fn a_card_made_by_an_earlier_version_signs_as_it_did() {
+    let image = Image::parse(include_str!("../data/earlier/mynumber.card")).unwrap();
+    let keys = [(0x97, public_key(&image.certificates.auth)), (0x9A, public_key(&image.certificates.sign))];
+    let mut card = logged_in(image);
+    let hash = Sha256::digest(b"hello\n");
+    for (p2, key) in &keys {
+        key.verify(Pkcs1v15Sign::new::<Sha256>(), &hash, &sign(&mut card, 2, *p2, &hash)).unwrap();
+        key.verify(Pss::<Sha256>::new_with_salt(32), &hash, &sign(&mut card, 4, *p2, &hash)).unwrap();
+    }
+}
+
+/// 1024 bits are the fewest that rsa 0.10 takes.
+#[test]
+fn a_juki_card_made_by_an_earlier_version_signs_as_it_did() {
+    let image = Image::parse(include_str!("../data/earlier/juki.card")).unwrap();
+    let key = public_key(&image.certificates.sign);
+    let mut card = card(image);
+    for command in [JPKI, "0020009B06414243313233", "00A4020C02001A"] {
+        assert_eq!(send(&mut card, command), "9000", "{command}");
+    }
+    let signature = sign(&mut card, 0, 0, b"hello\n");
+    key.verify(Pkcs1v15Sign::new_unprefixed(), b"hello\n", &signature).unwrap();
 }
 
 #[test]
@@ -81,8 +107,8 @@ fn a_card_may_take_a_salt_of_20_bytes() {
     image.switches.pss_salt = PssSalt::Twenty;
     let key = public_key(&image.certificates.auth);
     let signature = sign(&mut logged_in(image), 4, 0x97, &[7; 32]);
-    key.verify(Pss::new_with_salt::<Sha256>(20), &[7; 32], &signature).unwrap();
-    assert!(key.verify(Pss::new_with_salt::<Sha256>(32), &[7; 32], &signature).is_err());
+    key.verify(Pss::<Sha256>::new_with_salt(20), &[7; 32], &signature).unwrap();
+    assert!(key.verify(Pss::<Sha256>::new_with_salt(32), &[7; 32], &signature).is_err());
 }
 
 #[test]

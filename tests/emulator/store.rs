@@ -88,6 +88,15 @@ fn a_damaged_file_is_refused_and_says_what_to_do() {
     assert!(matches!(PracticeCard::open(&path), Err(ImageError::Malformed(..))));
     fs::write(&path, text.replace("BEGIN PRIVATE KEY-----\nMII", "BEGIN PRIVATE KEY-----\nMIX")).unwrap();
     assert!(matches!(PracticeCard::open(&path), Err(ImageError::Key(_, "signature"))));
+    // Somebody's own key: primes of 1104 and 944 bits, which OpenSSL takes.
+    let (before, key) = text.split_once("-----BEGIN PRIVATE KEY-----").unwrap();
+    let (_, after) = key.split_once("-----END PRIVATE KEY-----\n").unwrap();
+    fs::write(&path, [before, include_str!("../data/rsa2048-unbalanced.pem"), after].concat()).unwrap();
+    let error = PracticeCard::open(&path).unwrap_err();
+    assert!(
+        matches!(&error, ImageError::Key(_, "signature")) && error.to_string().contains("jpki card new"),
+        "{error}"
+    );
     assert!(matches!(PracticeCard::open(directory.path()), Err(ImageError::NotAFile(_))));
     assert!(matches!(PracticeCard::open(&directory.path().join("none")), Err(ImageError::Missing(_))));
 }

@@ -9,7 +9,7 @@ use myna_card::ap::common::CommonAp;
 use myna_card::ap::jpki::{JpkiAp, SignatureScheme, TokenType};
 use myna_card::{Card, Pin, Retries, Transmit};
 use rsa::pkcs8::DecodePublicKey;
-use rsa::{Pkcs1v15Sign, Pss, RsaPublicKey};
+use rsa::{Pkcs1v15Sign, Pss, PublicKey};
 use sha2::{Digest, Sha256};
 use x509_cert::Certificate;
 
@@ -29,21 +29,21 @@ fn pin(value: &str) -> Pin {
     Pin::new(value).unwrap()
 }
 
-fn key(der: &[u8]) -> RsaPublicKey {
+fn key(der: &[u8]) -> PublicKey {
     let certificate = Certificate::from_der(der).unwrap();
-    let spki = certificate.tbs_certificate.subject_public_key_info.to_der().unwrap();
-    RsaPublicKey::from_public_key_der(&spki).unwrap()
+    let spki = certificate.tbs_certificate().subject_public_key_info().to_der().unwrap();
+    PublicKey::from_public_key_der(&spki).unwrap()
 }
 
-fn check(key: &RsaPublicKey, scheme: SignatureScheme, input: &[u8], signature: &[u8]) {
+fn check(key: &PublicKey, scheme: SignatureScheme, input: &[u8], signature: &[u8]) {
     let hash = Sha256::digest(input);
     match scheme {
         SignatureScheme::Verbatim => key.verify(Pkcs1v15Sign::new_unprefixed(), input, signature),
         SignatureScheme::Sha256Bare => key.verify(Pkcs1v15Sign::new_unprefixed(), &hash, signature),
         SignatureScheme::PreHashedDigestInfo => key.verify(Pkcs1v15Sign::new::<Sha256>(), input, signature),
         SignatureScheme::Sha256DigestInfo => key.verify(Pkcs1v15Sign::new::<Sha256>(), &hash, signature),
-        SignatureScheme::PreHashedPss => key.verify(Pss::new_with_salt::<Sha256>(32), input, signature),
-        SignatureScheme::Sha256Pss => key.verify(Pss::new_with_salt::<Sha256>(32), &hash, signature),
+        SignatureScheme::PreHashedPss => key.verify(Pss::<Sha256>::new_with_salt(32), input, signature),
+        SignatureScheme::Sha256Pss => key.verify(Pss::<Sha256>::new_with_salt(32), &hash, signature),
     }
     .unwrap_or_else(|error| panic!("{scheme:?}: {error}"));
 }

@@ -6,7 +6,7 @@ use der::{DecodePem, Encode};
 use jpki_pkcs11::emulator::image::{Image, Kind};
 use jpki_pkcs11::emulator::issue::{self, Choice, Order};
 use jpki_pkcs11::emulator::seed::Seed;
-use rsa::RsaPublicKey;
+use rsa::PublicKey;
 use rsa::pkcs1v15::{Signature, VerifyingKey};
 use rsa::pkcs8::DecodePublicKey;
 use rsa::signature::Verifier;
@@ -67,8 +67,8 @@ impl Card {
         let certificates = image.certificates.clone();
         let keys = [certificates.auth, certificates.sign].map(|pem| {
             let certificate = Certificate::from_pem(pem.expect("it has both")).expect("it is one");
-            let key = certificate.tbs_certificate.subject_public_key_info.to_der().expect("it is one");
-            VerifyingKey::new(RsaPublicKey::from_public_key_der(&key).expect("it is RSA"))
+            let key = certificate.tbs_certificate().subject_public_key_info().to_der().expect("it is one");
+            VerifyingKey::new(PublicKey::from_public_key_der(&key).expect("it is RSA"))
         });
         let file = directory.join(format!("{name}.card"));
         let images = [false, true].map(|issuer| {

@@ -7,7 +7,7 @@ use crate::watch::{PASSWORD, PIN, must};
 use cryptoki_sys::*;
 use jpki_pkcs11::config::{Config, Pss, Tokens};
 use jpki_pkcs11::pkcs11::fuzzing::{functions, initialize};
-use rsa::{BigUint, Pkcs1v15Sign, Pss as PssScheme, RsaPublicKey};
+use rsa::{BoxedUint, Pkcs1v15Sign, Pss as PssScheme, PublicKey};
 use sha2::{Digest, Sha256};
 use std::ptr::null_mut;
 use std::time::Duration;
@@ -718,11 +718,11 @@ fn printable(field: &[u8]) {
 /// Whether this is the key's signature over the message, by another way than the module's.
 fn is_sound(signing: &Signing, message: &[u8], signature: &[u8]) -> bool {
     let Some((modulus, exponent)) = &signing.key else { return false };
-    let Ok(key) = RsaPublicKey::new(BigUint::from_bytes_be(modulus), BigUint::from_bytes_be(exponent)) else {
+    let Ok(key) = PublicKey::new(BoxedUint::from_be_slice_vartime(modulus), BoxedUint::from_be_slice_vartime(exponent)) else {
         return false;
     };
     let pkcs1 = |scheme: Pkcs1v15Sign, hash: &[u8]| key.verify(scheme, hash, signature).is_ok();
-    let pss = |hash: &[u8]| key.verify(PssScheme::new_with_salt::<Sha256>(32), hash, signature).is_ok();
+    let pss = |hash: &[u8]| key.verify(PssScheme::<Sha256>::new_with_salt(32), hash, signature).is_ok();
     match signing.mechanism {
         CKM_RSA_PKCS => pkcs1(Pkcs1v15Sign::new_unprefixed(), message),
         CKM_SHA1_RSA_PKCS => pkcs1(Pkcs1v15Sign::new::<sha1::Sha1>(), &sha1::Sha1::digest(message)),

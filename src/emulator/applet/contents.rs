@@ -5,7 +5,7 @@ use super::files::CertificateName;
 use crate::emulator::image::{Image, Malformed};
 use crate::emulator::store::{ImageError, Store};
 use crate::emulator::switches::Listed;
-use rsa::RsaPrivateKey;
+use rsa::PrivateKey;
 use rsa::pkcs8::DecodePrivateKey;
 use std::path::PathBuf;
 
@@ -19,8 +19,8 @@ pub struct Contents {
     pub image: Image,
     pub token_info: Vec<u8>,
     pub status: Vec<u8>,
-    pub auth_key: Option<RsaPrivateKey>,
-    pub sign_key: Option<RsaPrivateKey>,
+    pub auth_key: Option<PrivateKey>,
+    pub sign_key: Option<PrivateKey>,
     auth: Vec<u8>,
     auth_ca: Vec<u8>,
     sign: Vec<u8>,
@@ -35,7 +35,7 @@ impl Contents {
             Store::Memory(_) => PathBuf::from("this practice card"),
         };
         let key = |pem: &Option<String>, name| match pem {
-            Some(pem) => match RsaPrivateKey::from_pkcs8_pem(pem) {
+            Some(pem) => match PrivateKey::from_pkcs8_pem(pem) {
                 Ok(key) => Ok(Some(key)),
                 Err(_) => Err(ImageError::Key(place(), name)),
             },

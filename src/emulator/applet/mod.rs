@@ -15,7 +15,7 @@ use crate::apdu::{Command, Hex, READ_BINARY, Response, SELECT, Sw, VERIFY};
 use contents::Contents;
 use files::{Application, CertificateName, File};
 use rand_chacha::ChaCha20Rng;
-use rand_chacha::rand_core::{RngCore, SeedableRng};
+use rand_chacha::rand_core::{Rng, SeedableRng};
 use request::{Request, Target};
 
 /// GET DATA tag of the contact ATR (`card.md` §1.1).

@@ -106,7 +106,7 @@ impl Applet {
             Padding::DigestInfo => key.sign_with_rng(random, Pkcs1v15Sign::new::<Sha256>(), &hashed),
             Padding::Pss => {
                 let salt = self.contents.image.switches.pss_salt.bytes();
-                key.sign_with_rng(random, Pss::new_with_salt::<Sha256>(salt), &hashed)
+                key.sign_with_rng(random, Pss::<Sha256>::new_with_salt(salt), &hashed)
             }
         };
         // A slow card's own time, not a wait for anything.

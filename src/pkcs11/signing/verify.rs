@@ -3,30 +3,31 @@
 use super::mechanism::{CardInput, SALT_LEN};
 use crate::pkcs11::edge::rv::{Result, Rv};
 use rsa::traits::PublicKeyParts;
-use rsa::{BigUint, Pkcs1v15Sign, Pss, RsaPublicKey};
+use rsa::{BoxedUint, Pkcs1v15Sign, Pss};
 use sha2::Sha256;
 use std::fmt;
+use std::ops::RangeInclusive;
 
 /// An RSA public key of a size this module serves.
 #[derive(Clone, PartialEq, Eq)]
-pub struct PublicKey(RsaPublicKey);
+pub struct PublicKey(rsa::PublicKey);
 
 // Its modulus tells whose key it is.
 impl fmt::Debug for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "PublicKey(RSA-{})", self.0.n().bits())
+        write!(f, "PublicKey(RSA-{})", self.0.n().bit_width())
     }
 }
 
 impl PublicKey {
-    /// The fewest bits of a modulus served, a Juki card's.
-    const MIN_BITS: usize = 1024;
+    /// The bits of a modulus served, a Juki card's the fewest.
+    const BITS: RangeInclusive<usize> = 1024..=4096;
 
     /// A key of modulus and exponent, both big endian. `None` for keys outside RSA-1024 to RSA-4096, even moduli, and
     /// exponents that are even, less than 3 or of more than 33 bits.
     pub fn new(modulus: &[u8], exponent: &[u8]) -> Option<PublicKey> {
-        let key = RsaPublicKey::new(BigUint::from_bytes_be(modulus), BigUint::from_bytes_be(exponent)).ok()?;
-        (key.n().bits() >= Self::MIN_BITS).then_some(PublicKey(key))
+        let [modulus, exponent] = [modulus, exponent].map(BoxedUint::from_be_slice_vartime);
+        rsa::PublicKey::new_with_size_limits(modulus, exponent, Self::BITS).ok().map(PublicKey)
     }
 
     /// Bytes of the modulus, k in RFC 8017, and so of every signature.
@@ -42,13 +43,9 @@ impl PublicKey {
         if signature.len() != self.modulus_len() {
             return Err(Rv::SIGNATURE_LEN_RANGE);
         }
-        // RSAVP1 (RFC 8017 §5.2.2); of the library's two checks only the one for PKCS#1 v1.5 does this itself.
-        if BigUint::from_bytes_be(signature) >= *self.0.n() {
-            return Err(Rv::SIGNATURE_INVALID);
-        }
         let verdict = match input {
             CardInput::Pkcs1 { data } => self.0.verify(Pkcs1v15Sign::new_unprefixed(), data, signature),
-            CardInput::Pss { hash } => self.0.verify(Pss::new_with_salt::<Sha256>(SALT_LEN), hash, signature),
+            CardInput::Pss { hash } => self.0.verify(Pss::<Sha256>::new_with_salt(SALT_LEN), hash, signature),
         };
         verdict.map_err(|_| Rv::SIGNATURE_INVALID)
     }
@@ -57,7 +54,7 @@ impl PublicKey {
     /// card's signature was refused: it tries all lengths there are.
     pub fn salt_len(&self, hash: &[u8; 32], signature: &[u8]) -> Option<usize> {
         let longest = self.modulus_len().checked_sub(hash.len() + 2)?;
-        (0..=longest).find(|&len| self.0.verify(Pss::new_with_salt::<Sha256>(len), hash, signature).is_ok())
+        (0..=longest).find(|&len| self.0.verify(Pss::<Sha256>::new_with_salt(len), hash, signature).is_ok())
     }
 }
 
@@ -123,8 +120,9 @@ mod tests {
 
     #[test]
     fn a_signature_plus_the_modulus_is_no_second_signature() {
-        let signature = BigUint::from_bytes_be(&openssl("SHA256_RSA_PKCS_PSS-salt32"));
-        let other = (signature + BigUint::from_bytes_be(&openssl("modulus"))).to_bytes_be();
+        let [signature, modulus] =
+            ["SHA256_RSA_PKCS_PSS-salt32", "modulus"].map(|name| BoxedUint::from_be_slice_vartime(&openssl(name)));
+        let other = signature.wrapping_add(&modulus).to_be_bytes();
         assert_eq!(other.len(), 256, "a vector for which the sum still fits");
         assert_eq!(key().verify(&input(CKM_SHA256_RSA_PKCS_PSS), &other), Err(Rv::SIGNATURE_INVALID));
     }

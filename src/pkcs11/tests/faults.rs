@@ -206,7 +206,7 @@ fn holders_key(slot: CK_SLOT_ID) -> &'static rsa::pkcs1v15::VerifyingKey<sha2::S
             let session = ground.session(slot);
             ground.login(session, secret).unwrap();
             let info = ground.attribute(session, ground.key(session), CKA_PUBLIC_KEY_INFO).unwrap();
-            rsa::pkcs1v15::VerifyingKey::new(rsa::RsaPublicKey::from_public_key_der(&info).unwrap())
+            rsa::pkcs1v15::VerifyingKey::new(rsa::PublicKey::from_public_key_der(&info).unwrap())
         })
     });
     &KEYS[slot as usize]

@@ -3,10 +3,10 @@
 use super::*;
 use crate::apdu::READ_BINARY;
 use crate::cert::Certificate as Read;
+use crate::cert::forgery::{Forgery, rename};
 use crate::emulator::local::Incident;
-use der::asn1::{AnyRef, BitString, ObjectIdentifier, UintRef};
-use der::{Decode, DecodePem, Encode, EncodePem};
-use x509_cert::Certificate;
+use der::Encode;
+use der::asn1::{Any, AnyRef, BitString, ObjectIdentifier, UintRef};
 use x509_cert::spki::AlgorithmIdentifierOwned;
 
 const RSA_ENCRYPTION: &str = "1.2.840.113549.1.1.1";
@@ -15,22 +15,22 @@ const EC_PUBLIC_KEY: &str = "1.2.840.10045.2.1";
 /// Clears the screen, ends the line, closes the nickname, and pretends to be HTML.
 const HOSTILE: &[u8] = b"\x1b[2J\r\n\x9b\x00\x07:<b>\"'\xff";
 
-/// The authentication certificate with another public key; that its signature is wrong then is nobody's concern here.
+/// The authentication certificate with another public key.
 fn with_key(algorithm: &str, key: &[u8]) -> Image {
     let mut image = MY_NUMBER.clone();
-    let mut certificate = Certificate::from_pem(image.certificates.auth.as_deref().unwrap()).unwrap();
-    let info = &mut certificate.tbs_certificate.subject_public_key_info;
+    let mut certificate = Forgery::from_pem(image.certificates.auth.as_deref().unwrap());
+    let info = &mut certificate.tbs.key;
     info.algorithm = AlgorithmIdentifierOwned {
         oid: ObjectIdentifier::new_unwrap(algorithm),
         parameters: Some(AnyRef::NULL.into()),
     };
     info.subject_public_key = BitString::from_bytes(key).unwrap();
-    image.certificates.auth = Some(certificate.to_pem(der::pem::LineEnding::LF).unwrap());
+    image.certificates.auth = Some(certificate.to_pem());
     image
 }
 
 fn rsa(modulus: &[u8], exponent: &[u8]) -> Vec<u8> {
-    let key = rsa::pkcs1::RsaPublicKey {
+    let key = rsa::pkcs1::RsaPublicKeyRef {
         modulus: UintRef::new(modulus).unwrap(),
         public_exponent: UintRef::new(exponent).unwrap(),
     };
@@ -118,16 +118,10 @@ fn hostile_token_information_is_printable_in_ck_token_info() {
 #[test]
 fn labels_are_ours_whatever_the_certificate_says() {
     let mut image = MY_NUMBER.clone();
-    let mut certificate = Certificate::from_pem(image.certificates.auth.as_deref().unwrap()).unwrap();
-    for part in &mut certificate.tbs_certificate.subject.0 {
-        let mut attributes: Vec<_> = part.0.iter().cloned().collect();
-        for attribute in &mut attributes {
-            attribute.value = der::asn1::Any::new(der::Tag::Utf8String, &HOSTILE[..6]).unwrap();
-        }
-        part.0 = attributes.try_into().unwrap();
-    }
+    let mut certificate = Forgery::from_pem(image.certificates.auth.as_deref().unwrap());
+    rename(&mut certificate.tbs.subject, &Any::new(der::Tag::Utf8String, &HOSTILE[..6]).unwrap());
     let der = certificate.to_der().unwrap();
-    image.certificates.auth = Some(certificate.to_pem(der::pem::LineEnding::LF).unwrap());
+    image.certificates.auth = Some(certificate.to_pem());
     let ground = Ground::new(card(&image));
     let session = ground.session(AUTH);
     ground.login(session, PIN).unwrap();
@@ -137,6 +131,6 @@ fn labels_are_ours_whatever_the_certificate_says() {
     let own = ground.find(session, &[(CKA_ID, &[1]), (CKA_CLASS, &CKO_CERTIFICATE.to_ne_bytes())])[0];
     let value = ground.attribute(session, own, CKA_VALUE).unwrap();
     assert_eq!(value, der, "the certificate itself is handed on as it is");
-    assert_eq!(Read::parse(&value).unwrap().der(), Certificate::from_der(&der).unwrap().to_der().unwrap());
+    assert_eq!(Read::parse(&value).unwrap().der(), der);
     ground.sign(session, b"x").unwrap();
 }

@@ -20,7 +20,7 @@ fn logged_in(device: PracticeCard, slot: CK_SLOT_ID) -> (Ground, CK_SESSION_HAND
 fn assert_sound(ground: &Ground, session: CK_SESSION_HANDLE, pss: bool, message: &[u8], signature: &[u8]) {
     let key = ground.key(session);
     let info = ground.attribute(session, key, CKA_PUBLIC_KEY_INFO).unwrap();
-    let key = rsa::RsaPublicKey::from_public_key_der(&info).unwrap();
+    let key = rsa::PublicKey::from_public_key_der(&info).unwrap();
     if pss {
         let signature = rsa::pss::Signature::try_from(signature).unwrap();
         rsa::pss::VerifyingKey::<Sha256>::new(key).verify(message, &signature).unwrap();
