@@ -58,6 +58,26 @@ fn no_document_is_named_that_is_not_here() {
     assert!(missing.is_empty(), "{missing:#?}");
 }
 
+/// Files move, and whoever is sent to one that is gone looks for it in vain.
+#[test]
+fn no_source_file_is_named_that_is_not_here() {
+    let texts = texts();
+    let files: Vec<&PathBuf> = texts.keys().collect();
+    let (mut named, mut missing) = (0, BTreeSet::new());
+    for (path, text) in &texts {
+        let is_source = path.extension().is_some_and(|extension| extension == "rs");
+        let comment = |line: &&str| is_markdown(path) || is_source && line.trim_start().starts_with("//");
+        for name in text.lines().filter(comment).flat_map(source_files_named_in) {
+            named += 1;
+            if !files.iter().any(|file| file.ends_with(name)) {
+                missing.insert(format!("{}: {name}", path.display()));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "{missing:#?}");
+    assert!(named > 50, "{named}");
+}
+
 /// A fact without a mark would pass for one that somebody measured.
 #[test]
 fn every_fact_about_the_card_says_how_sure_it_is() {
@@ -120,6 +140,8 @@ fn what_leads_nowhere_is_found() {
     assert!(!leads_somewhere(readme, "docs/cards.md"));
     assert_eq!(links_in("a [b](c.md) and\n```\n[d](e)\n```\n[f](#g)"), ["c.md", "#g"]);
     assert_eq!(anchors("## `C_Sign`, and §3\n## A\n## A\n"), ["c_sign-and-3", "a", "a-1"].map(str::to_owned).into());
+    let named = source_files_named_in("`src/gone.rs`, a.rs, `*.rs`, `tests/NAME.rs` and `a word`");
+    assert_eq!(named.collect::<Vec<_>>(), ["src/gone.rs"]);
     assert_eq!(
         documents_named_in("See `docs/x.md`, ../y.md; {name}.md, https://z/w.md").collect::<Vec<_>>(),
         ["docs/x.md", "y.md"]
@@ -283,6 +305,12 @@ fn documents_named_in(text: &str) -> impl Iterator<Item = &str> {
         let is_whole = !named.contains(['{', '$', ':']);
         (is_named && is_whole).then_some(named)
     })
+}
+
+/// The files of source code that a line names in its spans of code. Not those of whose name only the form is told.
+fn source_files_named_in(line: &str) -> impl Iterator<Item = &str> {
+    let spans = line.split('`').skip(1).step_by(2);
+    spans.filter(|span| span.ends_with(".rs") && !span.contains([' ', '*', '{', '<']) && !span.contains("NAME"))
 }
 
 /// The cells of a table's row; none if it is no row.

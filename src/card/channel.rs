@@ -52,7 +52,8 @@ impl<'c, 'a> Application<'c, 'a> {
             if refused_before && self.0.state.logins.has_refused(key, pin.bytes()) {
                 return Err(Error::RefusedBefore);
             }
-            if keep_last_try && tries == Tries::Left(1) {
+            // Where the card does not count, this may be the last.
+            if keep_last_try && matches!(tries, Tries::Left(1) | Tries::Uncounted) {
                 return Err(Error::LastTry);
             }
         }
@@ -186,6 +187,9 @@ impl<'a> Channel<'a> {
 
     pub(super) fn query_tries(&mut self, key: &KeyProfile) -> Result<Tries> {
         let mut tries = self.ask_tries(key)?;
+        if tries == Tries::Uncounted {
+            return Ok(tries);
+        }
         let before = self.state.counter(key.key).known;
         if before.is_some_and(|before| rank(tries) < rank(before)) {
             // Somebody has presented a wrong secret, or asking costs tries: with nobody between, the second answer tells.
@@ -218,11 +222,13 @@ impl<'a> Channel<'a> {
             // More tries than the secret has: some other application's secret, unless this one was just selected.
             Some(Tries::Left(left)) if left > key.tries && !self.certain => None,
             Some(Tries::NotInitialised) if !self.certain => None,
+            // Somebody's login, of which some cards tell instead of counting (`card.md` §11.22).
+            None if sw.is_ok() && self.certain => Some(Tries::Uncounted),
             tries => tries,
         };
         let tries = tries.ok_or(Error::Status { ins: apdu::VERIFY, sw })?;
         if let Target::ShortId(_) = target
-            && matches!(tries, Tries::Left(_) | Tries::Locked)
+            && matches!(tries, Tries::Left(_) | Tries::Locked | Tries::Uncounted)
         {
             self.state.abilities.short_ids = Some(true);
         }

@@ -58,7 +58,7 @@ pub enum Error {
     #[error("the card has refused this secret before; it was not sent again")]
     RefusedBefore,
     /// The secret was not sent: it would use the last try, which is not for this program to use.
-    #[error("one try is left, which this program does not use; the secret was not sent")]
+    #[error("this may be the last try, which this program does not use; the secret was not sent")]
     LastTry,
     /// Other processes cannot be told what is about to happen; nothing was sent.
     #[error(transparent)]
@@ -90,7 +90,7 @@ pub enum Tries {
     Locked,
     /// The card has no such secret.
     NotInitialised,
-    /// Refused without a count (status 6300).
+    /// Refused without a count (status 6300), or not told while somebody is logged in (9000 to an empty VERIFY).
     Uncounted,
 }
 

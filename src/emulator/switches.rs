@@ -45,6 +45,8 @@ pub struct Switches {
     pub absent_secret: AbsentSecret,
     /// What VERIFY with data says of a locked secret.
     pub locked: Locked,
+    /// What a VERIFY without data answers for a secret that was verified.
+    pub query_when_verified: QueryWhenVerified,
     /// Whether a wrong VERIFY takes back an earlier success with the same secret.
     pub wrong_verify_clears: bool,
     /// Whether CHANGE REFERENCE DATA looks at the form of the new secret, and answers 6A80; otherwise it takes anything.
@@ -94,6 +96,7 @@ impl Default for Switches {
             auth_certificate: AuthCertificate::AsKind,
             absent_secret: AbsentSecret::FileNotFound,
             locked: Locked::KeyLocked,
+            query_when_verified: QueryWhenVerified::Count,
             wrong_verify_clears: true,
             new_secret_checked: false,
             schemes: Schemes::All,
@@ -295,6 +298,16 @@ pub enum AbsentSecret {
     FileNotFound,
     /// 6A88.
     KeyNotFound,
+}
+
+/// What a VERIFY without data answers for a secret that was verified (`card.md` §11.22).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum QueryWhenVerified {
+    /// The count all the same.
+    Count,
+    /// 9000, as ISO/IEC 7816-4 has it.
+    Ok,
 }
 
 /// What VERIFY with data says of a locked secret.

@@ -33,9 +33,7 @@ impl Play<'_, '_> {
         for over in [2 * token.reader(), 2 * token.reader() + 1] {
             let login = self.books.processes[process].logins[over].clone();
             match login.and_then(|login| self.books.is_over(&login, over % 2)) {
-                Some(true) if deed.what != What::Open && (deed.what != What::Sign || over == slot) => {
-                    self.books.end(process, over, free)
-                }
+                Some(true) => self.books.end(process, over, free),
                 None if self.books.processes[process].logins[over].is_some() => unclear = true,
                 _ => {}
             }

@@ -6,7 +6,7 @@ use super::{Applet, MEMORY_FAILURE};
 use crate::apdu::Sw;
 use crate::emulator::image::{Kind, SecretName};
 use crate::emulator::store::ImageError;
-use crate::emulator::switches::Locked;
+use crate::emulator::switches::{Locked, QueryWhenVerified};
 
 /// How a secret met what was presented.
 enum Outcome {
@@ -16,9 +16,15 @@ enum Outcome {
 }
 
 impl Applet {
-    /// The tries left, at no cost and whatever was verified: never 9000.
+    /// The tries left, at no cost; of a verified secret, too, unless the card is one that answers 9000 then.
     pub(super) fn query(&mut self, target: Target) -> Sw {
         match self.secret(target) {
+            Ok(Some(name))
+                if self.switches().query_when_verified == QueryWhenVerified::Ok
+                    && self.state.verified.contains(&name) =>
+            {
+                Sw::OK
+            }
             Ok(Some(name)) => match self.tries(name) {
                 Ok(tries) => tries_left(tries),
                 Err(sw) => sw,

@@ -24,7 +24,7 @@ impl Module {
         if operations.found.is_some() {
             return Err(Rv::OPERATION_ACTIVE);
         }
-        self.end_if_over(session.slot, session.epoch);
+        self.end_if_over(session.slot.reader, session.epoch);
         let present = self.of_session(&session)?;
         let mut found = std::collections::VecDeque::new();
         for (ordinal, object) in (0..).zip(Object::ALL) {

@@ -27,7 +27,7 @@ impl Module {
         if operations.sign.is_some() {
             return Err(Rv::OPERATION_ACTIVE);
         }
-        self.end_if_over(session.slot, session.epoch);
+        self.end_if_over(session.slot.reader, session.epoch);
         let (present, key) = self.key(&session, Object::PrivateKey, key)?;
         if mechanism.is_pss() && !self.offers_pss(&present) {
             return Err(Rv::MECHANISM_INVALID);
@@ -92,7 +92,7 @@ impl Module {
             operation.update(data)?;
         }
         let input = operation.finish(key.modulus_len())?;
-        self.end_if_over(session.slot, session.epoch);
+        self.end_if_over(session.slot.reader, session.epoch);
         out.write(&self.sign_on_card(&session, &key, wants_password, &input)?)
     }
 

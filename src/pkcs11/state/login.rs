@@ -75,15 +75,8 @@ impl Module {
     /// told.
     pub(crate) fn logout(&self, handle: CK_SESSION_HANDLE) -> Result<()> {
         let session = self.session(handle)?;
-        if !self.is_logged_in(&session)? {
-            // A login that is over by `auth.max_login` has yet to be ended on the card.
-            self.end_if_over(session.slot, session.epoch);
-            return Err(Rv::USER_NOT_LOGGED_IN);
-        }
-        let ended = self.end_login(session.slot, session.epoch);
-        // One of the other token that has lasted too long counts for nobody, and is not left to the card's next user.
-        self.end_if_over(Slot { key: session.slot.key.other(), ..session.slot }, session.epoch);
-        ended
+        self.end_if_over(session.slot.reader, session.epoch);
+        self.end_login(session.slot, session.epoch)
     }
 
     /// C_SetPIN: the old secret is verified and the new one set in one transaction; the card is left logged in only if
@@ -99,7 +92,7 @@ impl Module {
             return Err(Rv::SESSION_READ_ONLY);
         }
         let (old, new) = (old.ok_or(Rv::ARGUMENTS_BAD)?, new.ok_or(Rv::ARGUMENTS_BAD)?);
-        self.end_if_over(session.slot, session.epoch);
+        self.end_if_over(session.slot.reader, session.epoch);
         let present = self.of_session(&session)?;
         let form = present.form()?;
         let new = Pin::choose(form, new).map_err(|malformed| match malformed {
@@ -149,7 +142,7 @@ impl Module {
     }
 
     fn log_in(&self, session: &Session, handle: CK_SESSION_HANDLE, typed: &[u8]) -> Result<()> {
-        self.end_if_over(session.slot, session.epoch);
+        self.end_if_over(session.slot.reader, session.epoch);
         let present = self.of_session(session)?;
         if self.is_logged_in(session)? {
             return Err(Rv::USER_ALREADY_LOGGED_IN);
@@ -353,8 +346,10 @@ impl Module {
         self.leave_card(&reader, epoch, &login.ok_or(Rv::USER_NOT_LOGGED_IN)?.announced)
     }
 
-    /// Ends a login that has lasted longer than it may.
-    pub(crate) fn end_if_over(&self, slot: Slot, epoch: Epoch) {
+    /// Ends a login that has lasted longer than it may, whichever token of the card in this reader is asked for: it counts
+    /// for nobody, and is not left to the card's next user.
+    pub(crate) fn end_if_over(&self, reader: usize, epoch: Epoch) {
+        let slot = Slot { reader, key: Key::Authentication };
         let (max_login, guarded) = (self.max_login(slot), self.guarded(slot));
         let Ok(reader) = self.reader(slot) else { return };
         if let Ok(Some(login)) = reader.token(slot.key).with(epoch, |state| state.end_if_over(max_login, guarded)) {

@@ -12,7 +12,7 @@ use cryptoki_sys::*;
 use std::sync::Arc;
 
 impl Module {
-    /// C_OpenSession. No APDU once the card is recognised.
+    /// C_OpenSession. No APDU once the card is recognised, but for ending a login that nobody has any more.
     pub(crate) fn open_session(&self, id: CK_SLOT_ID, flags: CK_FLAGS) -> Result<CK_SESSION_HANDLE> {
         let slot = self.slot(id)?;
         if flags & CKF_SERIAL_SESSION == 0 {
@@ -26,8 +26,9 @@ impl Module {
             return Err(Rv::ARGUMENTS_BAD);
         }
         let present = self.token(slot)?;
-        self.settle(&present);
         let epoch = present.epoch;
+        self.end_if_over(slot.reader, epoch);
+        self.settle(&present);
         let mut sessions = self.sessions.lock();
         sessions.purge(slot.reader, epoch);
         Ok(sessions.add(Session { slot, epoch, read_write: flags & CKF_RW_SESSION != 0, operations: Mutex::default() }))
@@ -52,6 +53,7 @@ impl Module {
     /// Closes the sessions that `close` takes out of the table, and ends the login to the token if none is left (PKCS#11 3.0
     /// §5.6.2). With the table in hand: a session that is opened now, and a login that it begins, come before or after.
     fn close_sessions(&self, slot: Slot, epoch: Epoch, close: impl FnOnce(&mut OpenSessions)) {
+        self.end_if_over(slot.reader, epoch);
         let (reader, guarded) = (self.reader(slot), self.guarded(slot));
         let mut sessions = self.sessions.lock();
         close(&mut sessions.open);
@@ -72,7 +74,7 @@ impl Module {
     pub(crate) fn session_info(&self, handle: CK_SESSION_HANDLE) -> Result<CK_SESSION_INFO> {
         self.look();
         let session = self.session(handle)?;
-        self.end_if_over(session.slot, session.epoch);
+        self.end_if_over(session.slot.reader, session.epoch);
         let state = match (session.read_write, self.is_logged_in(&session)?) {
             (false, false) => CKS_RO_PUBLIC_SESSION,
             (false, true) => CKS_RO_USER_FUNCTIONS,

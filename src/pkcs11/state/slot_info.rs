@@ -34,7 +34,7 @@ impl Module {
         let slot = self.slot(id)?;
         let present = match self.token(slot) {
             Ok(present) => {
-                self.end_if_over(slot, present.epoch);
+                self.end_if_over(slot.reader, present.epoch);
                 self.settle(&present);
                 CKF_TOKEN_PRESENT
             }
@@ -55,7 +55,7 @@ impl Module {
     pub(crate) fn token_info(&self, id: CK_SLOT_ID) -> Result<CK_TOKEN_INFO> {
         let slot = self.slot(id)?;
         let present = self.token(slot)?;
-        self.end_if_over(slot, present.epoch);
+        self.end_if_over(slot.reader, present.epoch);
         self.settle(&present);
         let tries = match self.with_card(&present.reader, present.epoch, |card| card.tries(slot.key))? {
             Ok(tries) => Some(tries),

@@ -308,20 +308,29 @@ fn a_logout_beside_a_login_that_fails_leaves_no_login_on_the_card() {
 
 #[test]
 fn a_login_that_is_over_ends_on_the_card_whatever_is_asked_next() {
-    type Ask = fn(&Ground, CK_SESSION_HANDLE);
-    let asks: [Ask; 3] = [
-        |ground, session| assert!(ground.module.session_info(session).is_ok()),
-        |ground, _| assert!(ground.module.slot_info(AUTH).is_ok()),
-        |ground, _| assert!(ground.module.token_info(AUTH).is_ok()),
+    type Ask = fn(&Ground, [CK_SESSION_HANDLE; 2]);
+    let asks: [(&str, Ask); 9] = [
+        ("C_GetSessionInfo", |ground, [auth, _]| assert!(ground.module.session_info(auth).is_ok())),
+        ("C_GetSlotInfo", |ground, _| assert!(ground.module.slot_info(AUTH).is_ok())),
+        ("C_GetTokenInfo", |ground, _| assert!(ground.module.token_info(AUTH).is_ok())),
+        // Nor with the other token.
+        ("C_GetSessionInfo, signature", |ground, [_, sign]| assert!(ground.module.session_info(sign).is_ok())),
+        ("C_GetSlotInfo, signature", |ground, _| assert!(ground.module.slot_info(SIGN).is_ok())),
+        ("C_GetTokenInfo, signature", |ground, _| assert!(ground.module.token_info(SIGN).is_ok())),
+        ("C_OpenSession, signature", |ground, _| assert!(ground.session(SIGN) > 0)),
+        ("C_CloseSession, signature", |ground, [_, sign]| assert!(ground.module.close_session(sign).is_ok())),
+        ("C_Logout, signature", |ground, [_, sign]| {
+            assert_eq!(ground.module.logout(sign), Err(Rv::USER_NOT_LOGGED_IN));
+        }),
     ];
-    for ask in asks {
+    for (name, ask) in asks {
         let ground = Ground::set(Tokens::Both, vec![Box::new(card(&MY_NUMBER))], |config| {
             config.max_login = Some(Duration::ZERO);
         });
-        let session = ground.session(AUTH);
-        ground.login(session, PIN).unwrap();
-        ask(&ground, session);
-        assert_eq!(rival_signs(&ground, "97"), Sw::NOT_VERIFIED);
+        let sessions = [AUTH, SIGN].map(|slot| ground.session(slot));
+        ground.login(sessions[0], PIN).unwrap();
+        ask(&ground, sessions);
+        assert_eq!(rival_signs(&ground, "97"), Sw::NOT_VERIFIED, "{name}");
     }
 }
 

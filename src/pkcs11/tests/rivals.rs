@@ -1,6 +1,8 @@
 //! Another program that selects an application of its own, or resets the card, before each transaction of a session.
 
 use super::*;
+use crate::config::LastTry;
+use crate::emulator::switches::QueryWhenVerified;
 use crate::transport::{self, Continuity, Disposition, Link, Patience, ReaderState, Readers, Stay, Waiter};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -160,4 +162,29 @@ fn a_rival_before_any_transaction_moves_no_try_and_nothing_fails_but_a_login_tha
             session(before, deed);
         }
     }
+}
+
+#[test]
+fn a_card_that_tells_of_anothers_login_instead_of_its_tries_is_logged_in_to_all_the_same() {
+    let ground = Ground::new(with(&MY_NUMBER, |switches| {
+        (switches.query_when_verified, switches.first_command_fails) = (QueryWhenVerified::Ok, false);
+    }));
+    assert_eq!(ground.rival(SELECT_JPKI), Sw::OK);
+    assert_eq!(ground.rival("002000980431323334"), Sw::OK);
+    let counts = CKF_USER_PIN_COUNT_LOW | CKF_USER_PIN_FINAL_TRY | CKF_USER_PIN_LOCKED;
+    assert_eq!(ground.flags(AUTH) & counts, 0, "nothing is known of the tries");
+    let session = ground.session(AUTH);
+    ground.login(session, PIN).unwrap();
+    assert_eq!(ground.sign(session, b"x").unwrap().len(), 256);
+}
+
+#[test]
+fn where_the_card_does_not_count_a_last_try_that_is_to_be_left_alone_is_not_risked() {
+    let card = with(&MY_NUMBER, |switches| switches.query_when_verified = QueryWhenVerified::Ok);
+    let ground = Ground::set(Tokens::Both, vec![Box::new(card)], |config| config.last_try = LastTry::Jpki);
+    assert_eq!(ground.rival(SELECT_JPKI), Sw::OK);
+    assert_eq!(ground.rival("002000980431323334"), Sw::OK);
+    let (session, before) = (ground.session(AUTH), ground.readers.verifies());
+    assert_eq!(ground.login(session, b"9999"), Err(Rv::FUNCTION_CANCELED));
+    assert_eq!(ground.readers.verifies(), before);
 }

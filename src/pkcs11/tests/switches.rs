@@ -85,6 +85,7 @@ fn the_module_passes_with_each_value_of_each_switch() {
     run("no filler", image, |s| s.certificate_filler_len = 0, true);
     run("no EF 0008", image, |s| s.status_file = false, true);
     run("locked is 6983", image, |s| s.locked = Locked::Blocked, true);
+    run("9000 to a query when verified", image, |s| s.query_when_verified = QueryWhenVerified::Ok, true);
     run("wrong VERIFY keeps", image, |s| s.wrong_verify_clears = false, true);
     run("no PSS", image, |s| s.schemes = Schemes::WithoutPss, false);
     run("padding only", image, |s| s.schemes = Schemes::PaddingOnly, false);
