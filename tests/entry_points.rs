@@ -4,6 +4,8 @@
 #![cfg(unix)]
 #![allow(unsafe_code)]
 
+#[path = "common/every.rs"]
+mod every;
 #[path = "common/loaded.rs"]
 mod loaded;
 
@@ -37,57 +39,9 @@ fn initialize(module: &Loaded, args: *mut CK_C_INITIALIZE_ARGS) -> CK_RV {
     unsafe { module.v3.C_Initialize.unwrap()(args.cast()) }
 }
 
-/// Calls a function with zero for every argument: null pointers, empty lengths, handles never given out.
-trait WithZeroes {
-    fn with_zeroes(self) -> CK_RV;
-}
-
-macro_rules! with_zeroes {
-    ($($($argument:ident)*;)*) => {$(
-        impl<$($argument),*> WithZeroes for unsafe extern "C" fn($($argument),*) -> CK_RV {
-            fn with_zeroes(self) -> CK_RV {
-                // SAFETY: all arguments of PKCS#11 are integers, pointers or optional functions, for which zeroes are a
-                // value; a null pointer is never good for reading, so nothing is read.
-                unsafe { self($(zeroed::<$argument>()),*) }
-            }
-        }
-    )*};
-}
-
-with_zeroes! { A; A B; A B C; A B C D; A B C D E; A B C D E F; A B C D E F G; A B C D E F G H; A B C D E F G H I; }
-
-macro_rules! functions {
-    ($list:expr; $($name:ident)*) => { [$((stringify!($name), $list.$name.unwrap().with_zeroes())),*] };
-}
-
-/// What each function but C_Initialize and C_Finalize answers to zeroes.
-fn all_with_zeroes(module: &Loaded) -> Vec<(&'static str, CK_RV)> {
-    let of_2_40 = functions!(module.v3;
-        C_GetInfo C_GetFunctionList
-        C_GetSlotList C_GetSlotInfo C_GetTokenInfo C_GetMechanismList C_GetMechanismInfo C_InitToken C_InitPIN C_SetPIN
-        C_OpenSession C_CloseSession C_CloseAllSessions C_GetSessionInfo C_GetOperationState C_SetOperationState
-        C_Login C_Logout
-        C_CreateObject C_CopyObject C_DestroyObject C_GetObjectSize C_GetAttributeValue C_SetAttributeValue
-        C_FindObjectsInit C_FindObjects C_FindObjectsFinal
-        C_EncryptInit C_Encrypt C_EncryptUpdate C_EncryptFinal C_DecryptInit C_Decrypt C_DecryptUpdate C_DecryptFinal
-        C_DigestInit C_Digest C_DigestUpdate C_DigestKey C_DigestFinal
-        C_SignInit C_Sign C_SignUpdate C_SignFinal C_SignRecoverInit C_SignRecover
-        C_VerifyInit C_Verify C_VerifyUpdate C_VerifyFinal C_VerifyRecoverInit C_VerifyRecover
-        C_DigestEncryptUpdate C_DecryptDigestUpdate C_SignEncryptUpdate C_DecryptVerifyUpdate
-        C_GenerateKey C_GenerateKeyPair C_WrapKey C_UnwrapKey C_DeriveKey C_SeedRandom C_GenerateRandom
-        C_GetFunctionStatus C_CancelFunction C_WaitForSlotEvent);
-    let of_3_0 = functions!(module.v3;
-        C_GetInterfaceList C_GetInterface C_LoginUser C_SessionCancel
-        C_MessageEncryptInit C_EncryptMessage C_EncryptMessageBegin C_EncryptMessageNext C_MessageEncryptFinal
-        C_MessageDecryptInit C_DecryptMessage C_DecryptMessageBegin C_DecryptMessageNext C_MessageDecryptFinal
-        C_MessageSignInit C_SignMessage C_SignMessageBegin C_SignMessageNext C_MessageSignFinal
-        C_MessageVerifyInit C_VerifyMessage C_VerifyMessageBegin C_VerifyMessageNext C_MessageVerifyFinal);
-    of_2_40.into_iter().chain(of_3_0).collect()
-}
-
 fn says_it_is_not_initialized(module: &Loaded) {
     assert_eq!(finalize(module), CKR_CRYPTOKI_NOT_INITIALIZED);
-    for (name, rv) in all_with_zeroes(module) {
+    for (name, rv) in every::with_zeroes(module.v3) {
         let always = ["C_GetFunctionList", "C_GetInterfaceList", "C_GetInterface"].contains(&name);
         assert_eq!(rv, if always { CKR_ARGUMENTS_BAD } else { CKR_CRYPTOKI_NOT_INITIALIZED }, "{name}");
     }
@@ -105,7 +59,7 @@ fn not_initialized_comes_before_any_look_at_the_arguments() {
 #[test]
 fn null_pointers_and_zero_handles_are_refused_by_every_function() {
     let module = initialized();
-    for (name, rv) in all_with_zeroes(&module) {
+    for (name, rv) in every::with_zeroes(module.v3) {
         let expected = match name {
             "C_GetInfo" | "C_GetFunctionList" | "C_GetInterfaceList" | "C_GetInterface" | "C_GetSlotList"
             | "C_GetSlotInfo" | "C_GetTokenInfo" | "C_GetMechanismList" | "C_GetMechanismInfo" | "C_OpenSession"
@@ -158,9 +112,25 @@ fn handles_never_given_out_are_refused() {
             list.C_SignFinal.unwrap()(NEVER, &mut byte, &mut length),
             list.C_VerifyInit.unwrap()(NEVER, &mut mechanism, NEVER),
             list.C_Verify.unwrap()(NEVER, &mut byte, 1, &mut byte, 1),
+            list.C_VerifySignatureInit.unwrap()(NEVER, &mut mechanism, NEVER, &mut byte, 1),
+            list.C_VerifySignature.unwrap()(NEVER, &mut byte, 1),
+            list.C_VerifySignatureUpdate.unwrap()(NEVER, &mut byte, 1),
+            list.C_VerifySignatureFinal.unwrap()(NEVER),
+            list.C_GetSessionValidationFlags.unwrap()(NEVER, CKS_LAST_VALIDATION_OK, &mut count),
+            list.C_AsyncGetID.unwrap()(NEVER, c"C_Sign".as_ptr().cast_mut().cast(), &mut count),
+            list.C_EncapsulateKey.unwrap()(
+                NEVER,
+                &mut mechanism,
+                NEVER,
+                &mut attribute,
+                1,
+                &mut byte,
+                &mut length,
+                &mut handle,
+            ),
         ]
     };
-    assert_eq!(answers, [CKR_SESSION_HANDLE_INVALID; 16]);
+    assert_eq!(answers, [CKR_SESSION_HANDLE_INVALID; 23]);
     // SAFETY: as above.
     let answers = unsafe {
         [
@@ -281,8 +251,10 @@ fn reserved_arguments_must_be_null() {
 fn each_list_has_its_own_version_and_reports_it() {
     let module = initialized();
     assert_eq!((module.v2.version.major, module.v2.version.minor), (2, 40));
-    assert_eq!((module.v3.version.major, module.v3.version.minor), (3, 0));
-    for (info, expected) in [(module.v2.C_GetInfo, (2, 40)), (module.v3.C_GetInfo, (3, 0))] {
+    assert_eq!((module.v3_0.version.major, module.v3_0.version.minor), (3, 0));
+    assert_eq!((module.v3.version.major, module.v3.version.minor), (3, 2));
+    let infos = [(module.v2.C_GetInfo, (2, 40)), (module.v3_0.C_GetInfo, (3, 0)), (module.v3.C_GetInfo, (3, 2))];
+    for (info, expected) in infos {
         // SAFETY: zeroes are a value of CK_INFO, which has room for the answer.
         let mut answer: CK_INFO = unsafe { zeroed() };
         // SAFETY: as above.
@@ -308,14 +280,19 @@ fn an_interface_is_found_by_what_it_must_have() {
         }
     };
     let v2 = (CKR_OK, std::ptr::from_ref(module.v2).cast());
-    let v3 = (CKR_OK, std::ptr::from_ref(module.v3).cast());
+    let v3_0 = (CKR_OK, std::ptr::from_ref(module.v3_0).cast());
+    let v3_2 = (CKR_OK, std::ptr::from_ref(module.v3).cast());
     let none = (CKR_FUNCTION_FAILED, null());
     let standard = Some(c"PKCS 11");
-    assert_eq!(find(None, None, 0), v3);
-    assert_eq!(find(standard, None, 0), v3);
-    assert_eq!(find(standard, Some((3, 0)), 0), v3);
-    assert_eq!(find(standard, Some((2, 40)), 0), v2);
-    assert_eq!(find(standard, Some((3, 2)), 0), none);
+    for name in [None, standard] {
+        assert_eq!(find(name, None, 0), v3_2);
+        assert_eq!(find(name, Some((3, 2)), 0), v3_2);
+        assert_eq!(find(name, Some((3, 0)), 0), v3_0);
+        assert_eq!(find(name, Some((2, 40)), 0), v2);
+        for unknown in [(3, 1), (3, 3), (2, 2), (4, 0)] {
+            assert_eq!(find(name, Some(unknown), 0), none);
+        }
+    }
     assert_eq!(find(standard, None, CKF_INTERFACE_FORK_SAFE), none);
     assert_eq!(find(Some(c"Vendor NSS FIPS Interface"), None, 0), none);
     assert_eq!(find(Some(c""), None, 0), none);
@@ -361,19 +338,20 @@ fn what_is_given_beside_an_error_can_be_looked_at_and_is_no_interface_of_the_sta
 fn the_list_of_interfaces_says_its_length_also_when_there_is_too_little_room() {
     let module = load();
     // SAFETY: zeroes are a value of CK_INTERFACE.
-    let mut list: [CK_INTERFACE; 3] = unsafe { zeroed() };
+    let mut list: [CK_INTERFACE; 4] = unsafe { zeroed() };
     let get = |start: *mut CK_INTERFACE, room: CK_ULONG| {
         let mut count = room;
         // SAFETY: `start` is null or has room for as many.
         (unsafe { module.v3.C_GetInterfaceList.unwrap()(start, &mut count) }, count)
     };
-    assert_eq!(get(null_mut(), 0), (CKR_OK, 2));
-    assert_eq!(get(list.as_mut_ptr(), 1), (CKR_BUFFER_TOO_SMALL, 2));
+    assert_eq!(get(null_mut(), 0), (CKR_OK, 3));
+    assert_eq!(get(list.as_mut_ptr(), 2), (CKR_BUFFER_TOO_SMALL, 3));
     assert!(list[0].pFunctionList.is_null());
-    assert_eq!(get(list.as_mut_ptr(), 3), (CKR_OK, 2));
+    assert_eq!(get(list.as_mut_ptr(), 4), (CKR_OK, 3));
     assert_eq!(list[0].pFunctionList.cast_const(), std::ptr::from_ref(module.v3).cast());
-    assert_eq!(list[1].pFunctionList.cast_const(), std::ptr::from_ref(module.v2).cast());
-    for interface in &list[..2] {
+    assert_eq!(list[1].pFunctionList.cast_const(), std::ptr::from_ref(module.v3_0).cast());
+    assert_eq!(list[2].pFunctionList.cast_const(), std::ptr::from_ref(module.v2).cast());
+    for interface in &list[..3] {
         // SAFETY: the standard makes it a C string, here a static one.
         assert_eq!(unsafe { CStr::from_ptr(interface.pInterfaceName.cast()) }, c"PKCS 11");
         assert_eq!(interface.flags, 0);
@@ -383,7 +361,7 @@ fn the_list_of_interfaces_says_its_length_also_when_there_is_too_little_room() {
 #[test]
 fn every_function_is_exported_by_name() {
     let module = load();
-    for name in all_with_zeroes(&module).into_iter().map(|(name, _)| name).chain(["C_Initialize", "C_Finalize"]) {
+    for name in every::of_3_2() {
         // SAFETY: only the address is looked at.
         let symbol = unsafe { module.library.get::<*const c_void>(name.as_bytes()) };
         assert!(symbol.is_ok(), "{name}");

@@ -6,7 +6,7 @@ use super::state::module::Module;
 use super::state::process;
 use crate::config::Config;
 use crate::transport::Readers;
-use cryptoki_sys::{CK_FUNCTION_LIST_3_0, CK_RV};
+use cryptoki_sys::{CK_FUNCTION_LIST_3_2, CK_RV};
 
 /// C_Initialize under this configuration, its `tokens` as they are, with these readers. Ended by C_Finalize.
 pub fn initialize(config: Config, readers: Box<dyn Readers>) -> CK_RV {
@@ -14,7 +14,7 @@ pub fn initialize(config: Config, readers: Box<dyn Readers>) -> CK_RV {
     Rv::from(process::initialize_with(|_| Module::over(config, tokens, readers))).0
 }
 
-/// The 3.0 list: the functions as any program has them, pointers and all.
-pub fn functions() -> &'static CK_FUNCTION_LIST_3_0 {
-    &table::FUNCTIONS_3_0
+/// The 3.2 list: the functions as any program has them, pointers and all.
+pub fn functions() -> &'static CK_FUNCTION_LIST_3_2 {
+    &table::FUNCTIONS_3_2
 }

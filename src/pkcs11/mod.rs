@@ -12,7 +12,7 @@
 //! state:    lock view refusals slots token reader present session looking wait
 //! state:    module cards sessions login slot_info events exit process
 //! objects:  object attribute finding
-//! signing:  sign
+//! signing:  sign verifying
 //! edge:     entry+table
 //! ```
 //!

@@ -18,8 +18,10 @@ pub struct Loaded {
     pub library: Library,
     /// The list C_GetFunctionList gives.
     pub v2: &'static CK_FUNCTION_LIST,
+    /// The list that C_GetInterface gives to who asks for 3.0.
+    pub v3_0: &'static CK_FUNCTION_LIST_3_0,
     /// The list of the default interface.
-    pub v3: &'static CK_FUNCTION_LIST_3_0,
+    pub v3: &'static CK_FUNCTION_LIST_3_2,
 }
 
 /// For itself.
@@ -68,10 +70,11 @@ pub fn open(path: &Path, flags: c_int) -> Loaded {
     unsafe {
         let function_list: CK_C_GetFunctionList = *library.get(b"C_GetFunctionList").unwrap();
         let interface: CK_C_GetInterface = *library.get(b"C_GetInterface").unwrap();
-        let (mut v2, mut v3) = (null_mut(), null_mut());
+        let (mut v2, mut v3_0, mut v3) = (null_mut(), null_mut(), null_mut());
         assert_eq!(function_list.unwrap()(&mut v2), CKR_OK);
+        assert_eq!(interface.unwrap()(null_mut(), &mut CK_VERSION { major: 3, minor: 0 }, &mut v3_0, 0), CKR_OK);
         assert_eq!(interface.unwrap()(null_mut(), null_mut(), &mut v3, 0), CKR_OK);
-        Loaded { library, v2: &*v2, v3: &*(*v3).pFunctionList.cast() }
+        Loaded { library, v2: &*v2, v3_0: &*(*v3_0).pFunctionList.cast(), v3: &*(*v3).pFunctionList.cast() }
     }
 }
 

@@ -18,7 +18,7 @@ use std::ptr::null_mut;
 
 /// C_Initialize, C_GetInfo, C_GetSlotList with its size first, `body` with the first slot, C_CloseAllSessions, C_Finalize:
 /// what all cases begin and end with.
-fn case(body: impl FnOnce(&CK_FUNCTION_LIST_3_0, CK_SLOT_ID)) {
+fn case(body: impl FnOnce(&CK_FUNCTION_LIST_3_2, CK_SLOT_ID)) {
     embedded::insert_card();
     let module = load();
     let list = module.v3;
@@ -29,7 +29,7 @@ fn case(body: impl FnOnce(&CK_FUNCTION_LIST_3_0, CK_SLOT_ID)) {
         assert_eq!(list.C_GetInfo.unwrap()(&mut info), CKR_OK);
         assert_eq!(list.C_GetSlotList.unwrap()(CK_TRUE, null_mut(), &mut count), CKR_OK);
     }
-    assert_eq!((info.cryptokiVersion.major, info.cryptokiVersion.minor, info.flags), (3, 0, 0));
+    assert_eq!((info.cryptokiVersion.major, info.cryptokiVersion.minor, info.flags), (3, 2, 0));
     assert_eq!(count, 2, "an authentication and a signature token");
     let mut slots = vec![0; 2];
     // SAFETY: room for as many slots as said.
@@ -123,19 +123,19 @@ fn public_certificates_token_cert_m_1() {
     });
 }
 
-fn open(list: &CK_FUNCTION_LIST_3_0, slot: CK_SLOT_ID, flags: CK_FLAGS) -> CK_SESSION_HANDLE {
+fn open(list: &CK_FUNCTION_LIST_3_2, slot: CK_SLOT_ID, flags: CK_FLAGS) -> CK_SESSION_HANDLE {
     let mut session = 0;
     // SAFETY: a place for the handle.
     assert_eq!(unsafe { list.C_OpenSession.unwrap()(slot, flags, null_mut(), None, &mut session) }, CKR_OK);
     session
 }
 
-fn close(list: &CK_FUNCTION_LIST_3_0, session: CK_SESSION_HANDLE) {
+fn close(list: &CK_FUNCTION_LIST_3_2, session: CK_SESSION_HANDLE) {
     // SAFETY: no pointers.
     assert_eq!(unsafe { list.C_CloseSession.unwrap()(session) }, CKR_OK);
 }
 
-fn find_init(list: &CK_FUNCTION_LIST_3_0, session: CK_SESSION_HANDLE, rows: &[(CK_ATTRIBUTE_TYPE, &[u8])]) {
+fn find_init(list: &CK_FUNCTION_LIST_3_2, session: CK_SESSION_HANDLE, rows: &[(CK_ATTRIBUTE_TYPE, &[u8])]) {
     let mut template: Vec<_> = rows
         .iter()
         .map(|&(type_, value)| CK_ATTRIBUTE {
@@ -149,7 +149,7 @@ fn find_init(list: &CK_FUNCTION_LIST_3_0, session: CK_SESSION_HANDLE, rows: &[(C
     assert_eq!(rv, CKR_OK);
 }
 
-fn find(list: &CK_FUNCTION_LIST_3_0, session: CK_SESSION_HANDLE, max: usize) -> Vec<CK_OBJECT_HANDLE> {
+fn find(list: &CK_FUNCTION_LIST_3_2, session: CK_SESSION_HANDLE, max: usize) -> Vec<CK_OBJECT_HANDLE> {
     let (mut objects, mut count) = (vec![0; max], 0);
     // SAFETY: room for as many handles as said.
     let rv = unsafe { list.C_FindObjects.unwrap()(session, objects.as_mut_ptr(), max as CK_ULONG, &mut count) };
@@ -158,14 +158,14 @@ fn find(list: &CK_FUNCTION_LIST_3_0, session: CK_SESSION_HANDLE, max: usize) -> 
     objects
 }
 
-fn find_final(list: &CK_FUNCTION_LIST_3_0, session: CK_SESSION_HANDLE) {
+fn find_final(list: &CK_FUNCTION_LIST_3_2, session: CK_SESSION_HANDLE) {
     // SAFETY: no pointers.
     assert_eq!(unsafe { list.C_FindObjectsFinal.unwrap()(session) }, CKR_OK);
 }
 
 /// An attribute, after asking for its length.
 fn attribute(
-    list: &CK_FUNCTION_LIST_3_0,
+    list: &CK_FUNCTION_LIST_3_2,
     session: CK_SESSION_HANDLE,
     object: CK_OBJECT_HANDLE,
     type_: CK_ATTRIBUTE_TYPE,

@@ -4,12 +4,12 @@ use crate::common::cards::{PASSWORD, PIN};
 use crate::common::openssl::{Padding, PublicKey};
 use crate::ground::{Ground, with_ground};
 use crate::pages::snippets;
-use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
+use cryptoki::context::{CInitializeArgs, CInitializeFlags, Function, Pkcs11};
 use cryptoki::error::{Error, Result, RvError};
 use cryptoki::mechanism::rsa::{PkcsMgfType, PkcsPssParams};
 use cryptoki::mechanism::{Mechanism, MechanismType};
 use cryptoki::object::{Attribute, AttributeType, ObjectClass, ObjectHandle};
-use cryptoki::session::{Session, UserType};
+use cryptoki::session::{Session, UserType, ValidationFlagsType};
 use cryptoki::types::AuthPin;
 use std::path::Path;
 use std::sync::mpsc;
@@ -144,6 +144,49 @@ fn signs_and_verifies(ground: &Ground<'_>, module: &Path, secret: &str, id: u8) 
     }
     session.close()?;
     module.finalize()
+}
+
+/// The crate takes the default interface, and of its 3.2 functions what a module has.
+#[test]
+fn cryptoki_finds_pkcs11_3_2_and_verifies_with_the_signature_first() {
+    with_ground("cryptoki::cryptoki_finds_pkcs11_3_2_and_verifies_with_the_signature_first", |ground| {
+        let card = ground.card();
+        let _card = ground.pcscd.insert(&card.file);
+        for (path, secret) in [(ground.installed.auth(), PIN), (ground.installed.sign(), PASSWORD)] {
+            let module = load(&path).expect("it can be loaded");
+            let version = module.get_library_info().expect("it is initialised").cryptoki_version();
+            assert_eq!((version.major(), version.minor()), (3, 2));
+            assert!(module.is_fn_supported(Function::VerifySignatureInit));
+            verifies_with_the_signature_first(&module, secret)
+                .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            module.finalize().expect("it was initialised");
+        }
+        assert_eq!(card.tries(), (3, 5));
+    });
+}
+
+fn verifies_with_the_signature_first(module: &Pkcs11, secret: &str) -> Result<()> {
+    let session = open(module)?;
+    log_in(&session, secret)?;
+    let (key, public) = (only(&session, ObjectClass::PRIVATE_KEY)?, only(&session, ObjectClass::PUBLIC_KEY)?);
+    let pss = PkcsPssParams { hash_alg: MechanismType::SHA256, mgf: PkcsMgfType::MGF1_SHA256, s_len: 32.into() };
+    for mechanism in [Mechanism::Sha256RsaPkcs, Mechanism::Sha256RsaPkcsPss(pss)] {
+        let signature = session.sign(&mechanism, key, MESSAGE)?;
+        session.verify_signature_init(&mechanism, public, &signature)?;
+        session.verify_signature(MESSAGE)?;
+        session.verify_signature_init(&mechanism, public, &signature)?;
+        assert_eq!(refused(session.verify_signature(b"something else")), RvError::SignatureInvalid);
+        // The same in parts.
+        session.verify_signature_init(&mechanism, public, &signature)?;
+        MESSAGE.chunks(5).try_for_each(|part| session.verify_signature_update(part))?;
+        session.verify_signature_final()?;
+        let short = session.verify_signature_init(&mechanism, public, &signature[1..]);
+        assert_eq!(refused(short), RvError::SignatureLenRange);
+    }
+    assert_eq!(session.get_validation_flags(ValidationFlagsType::VALIDATION_OK)?, 0);
+    let encapsulated = session.encapsulate_key(&Mechanism::Sha256RsaPkcs, public, &[]);
+    assert_eq!(refused(encapsulated), RvError::FunctionNotSupported);
+    session.close()
 }
 
 #[test]

@@ -128,7 +128,7 @@ impl Program {
         name: &'static str,
         typed: Option<&[u8]>,
         chosen: Option<&[u8]>,
-        call: impl FnOnce(&CK_FUNCTION_LIST_3_0) -> CK_RV,
+        call: impl FnOnce(&CK_FUNCTION_LIST_3_2) -> CK_RV,
     ) -> CK_RV {
         self.world.lock().watch.begin(name, typed, chosen);
         let rv = call(functions());
@@ -568,7 +568,7 @@ impl Program {
         name: &'static str,
         session: CK_SESSION_HANDLE,
         data: &[u8],
-        call: impl FnOnce(&CK_FUNCTION_LIST_3_0, *mut CK_BYTE, *mut CK_ULONG) -> CK_RV,
+        call: impl FnOnce(&CK_FUNCTION_LIST_3_2, *mut CK_BYTE, *mut CK_ULONG) -> CK_RV,
     ) {
         let room = match self.byte() {
             0..0x80 => Some(128),

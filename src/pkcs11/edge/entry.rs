@@ -1,4 +1,4 @@
-//! The functions of PKCS#11 as C calls them; section numbers are those of PKCS#11 3.0. Each makes its pointers into values
+//! The functions of PKCS#11 as C calls them; section numbers are those of PKCS#11 3.0 where no other is named. Each makes its pointers into values
 //! ([`ffi`](super::ffi)), and inside the guard asks for the module, looks at the arguments, and calls one method. A module
 //! that is not initialised says so before it looks at any argument.
 
@@ -7,10 +7,12 @@
 mod object;
 mod sign;
 mod unsupported;
+mod verify;
 
 pub use object::*;
 pub use sign::*;
 pub use unsupported::*;
+pub use verify::*;
 
 use super::ffi::{In, InRef, InText, Interface, Out, OutBuf, padded};
 use super::guard::{guard, guard_part};
@@ -100,7 +102,14 @@ pub unsafe extern "C" fn C_GetInfo(info: *mut CK_INFO) -> CK_RV {
     call("C_GetInfo", |module| library_info(module, table::VERSION_2_40, info))
 }
 
-/// C_GetInfo (§5.4.3) as the 3.0 list has it. NSS goes by what this reports, not by the list's own version.
+/// C_GetInfo (§5.4.3) as the 3.2 list has it. NSS goes by what this reports, not by the list's own version.
+pub unsafe extern "C" fn info_3_2(info: *mut CK_INFO) -> CK_RV {
+    // SAFETY: the contract of `ffi`, which PKCS#11 lays on the caller.
+    let info = unsafe { Out::new(info) };
+    call("C_GetInfo", |module| library_info(module, table::VERSION_3_2, info))
+}
+
+/// C_GetInfo (§5.4.3) as the 3.0 list has it.
 pub unsafe extern "C" fn info_3_0(info: *mut CK_INFO) -> CK_RV {
     // SAFETY: the contract of `ffi`, which PKCS#11 lays on the caller.
     let info = unsafe { Out::new(info) };
@@ -347,6 +356,21 @@ pub unsafe extern "C" fn C_GetSessionInfo(session: CK_SESSION_HANDLE, info: *mut
     let info = unsafe { Out::new(info) };
     in_session("C_GetSessionInfo", session, |module| {
         info?.write(module.session_info(session)?);
+        Ok(())
+    })
+}
+
+/// C_GetSessionValidationFlags (PKCS#11 3.2 §5.6.11).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn C_GetSessionValidationFlags(
+    session: CK_SESSION_HANDLE,
+    kind: CK_SESSION_VALIDATION_FLAGS_TYPE,
+    flags: *mut CK_FLAGS,
+) -> CK_RV {
+    // SAFETY: the contract of `ffi`, which PKCS#11 lays on the caller.
+    let flags = unsafe { Out::new(flags) };
+    in_session("C_GetSessionValidationFlags", session, |module| {
+        flags?.write(module.validation_flags(session, kind)?);
         Ok(())
     })
 }

@@ -137,6 +137,19 @@ impl Module {
         Err(if session.read_write { Rv::ACTION_PROHIBITED } else { Rv::SESSION_READ_ONLY })
     }
 
+    /// Whether a handle is one of a key; for functions that are not offered.
+    ///
+    /// # Errors
+    /// `otherwise`, where it is not.
+    pub(crate) fn check_key(&self, handle: CK_SESSION_HANDLE, key: CK_OBJECT_HANDLE, otherwise: Rv) -> Result<()> {
+        let session = self.session(handle)?;
+        match self.object(&session, &self.of_session(&session)?, key) {
+            Ok(Object::PublicKey | Object::PrivateKey) => Ok(()),
+            Ok(_) | Err(Rv::OBJECT_HANDLE_INVALID) => Err(otherwise),
+            Err(error) => Err(error),
+        }
+    }
+
     /// The object behind a handle.
     ///
     /// # Errors

@@ -4,3 +4,4 @@ pub(crate) mod mechanism;
 pub(crate) mod operation;
 pub(crate) mod sign;
 pub(crate) mod verify;
+pub(crate) mod verifying;

@@ -1,7 +1,10 @@
-//! An operation under way: what a session keeps between C_SignInit or C_VerifyInit and the call that ends it.
+//! An operation under way: what a session keeps between C_SignInit, C_VerifyInit or C_VerifySignatureInit and the call that ends
+//! it.
 
-use super::mechanism::Operation;
+use super::mechanism::{CardInput, Operation};
 use super::verify::PublicKey;
+use crate::pkcs11::edge::ffi::In;
+use crate::pkcs11::edge::rv::{Result, Rv};
 
 /// A signing operation.
 pub(crate) struct Signing {
@@ -15,6 +18,17 @@ pub(crate) struct Signing {
 pub(crate) struct Verifying {
     pub(crate) operation: Operation,
     pub(crate) key: PublicKey,
+    /// The signature, if it has come.
+    pub(crate) signature: Option<Vec<u8>>,
+}
+
+/// Which functions a verifying operation is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Given {
+    /// The signature is given last: C_VerifyInit.
+    Last,
+    /// The signature is given first: C_VerifySignatureInit.
+    First,
 }
 
 impl Signing {
@@ -31,5 +45,28 @@ impl Signing {
     /// Bytes of the signature.
     pub(crate) fn signature_len(&self) -> usize {
         self.key.modulus_len()
+    }
+}
+
+impl Verifying {
+    /// Which functions it is for.
+    pub(crate) fn given(&self) -> Given {
+        if self.signature.is_some() { Given::First } else { Given::Last }
+    }
+
+    /// The key, the signature if it has come, and what it should be one over.
+    ///
+    /// # Errors
+    /// CKR_OPERATION_ACTIVE: all data at once after a part of it. CKR_DATA_LEN_RANGE.
+    pub(crate) fn finish(self, data: Option<In<'_>>) -> Result<(PublicKey, Option<Vec<u8>>, CardInput)> {
+        let Verifying { mut operation, key, signature } = self;
+        if let Some(data) = data {
+            if operation.is_multi_part() {
+                return Err(Rv::OPERATION_ACTIVE);
+            }
+            operation.update(data)?;
+        }
+        let input = operation.finish(key.modulus_len())?;
+        Ok((key, signature, input))
     }
 }

@@ -1,11 +1,11 @@
-//! Signing and verifying: the life of an operation (PKCS#11 3.0 §5.2, §5.13, §5.15) and the way to the card.
+//! Signing: the life of an operation (PKCS#11 3.0 §5.2, §5.13) and the way to the card.
 //!
 //! "A call to C_Sign always terminates the active signing operation unless it returns CKR_BUFFER_TOO_SMALL or is a
 //! successful call to determine the length of the buffer needed" (§5.13.2): so the length is settled first, then the
 //! operation is taken out of the session, and whatever happens afterwards it has ended.
 
 use super::mechanism::{CardInput, Operation, Parsed, SALT_LEN};
-use super::operation::{Signing, Verifying};
+use super::operation::Signing;
 use super::verify::PublicKey;
 use crate::card::{self, Application, File, Key, Scheme, Tries};
 use crate::pkcs11::edge::ffi::{In, OutBuf, Room};
@@ -96,84 +96,17 @@ impl Module {
         out.write(&self.sign_on_card(&session, &key, wants_password, &input)?)
     }
 
-    /// C_VerifyInit. No login, no APDU beyond the certificate.
-    pub(crate) fn verify_init(
-        &self,
-        handle: CK_SESSION_HANDLE,
-        mechanism: Parsed,
-        key: CK_OBJECT_HANDLE,
-    ) -> Result<()> {
-        let session = self.session(handle)?;
-        let mut operations = session.operations.lock();
-        if operations.verify.is_some() {
-            return Err(Rv::OPERATION_ACTIVE);
-        }
-        let (present, key) = self.key(&session, Object::PublicKey, key)?;
-        if mechanism.is_pss() && !self.offers_pss(&present) {
-            return Err(Rv::MECHANISM_INVALID);
-        }
-        operations.verify = Some(Verifying { operation: Operation::new(mechanism), key });
-        Ok(())
-    }
-
-    /// C_VerifyInit without a mechanism: cancels the operation.
-    pub(crate) fn verify_cancel(&self, handle: CK_SESSION_HANDLE) -> Result<()> {
-        self.session(handle)?.operations.lock().verify = None;
-        Ok(())
-    }
-
-    /// Ends the operation for a call whose arguments were no good.
-    pub(crate) fn verify_abort(&self, handle: CK_SESSION_HANDLE) {
-        if let Ok(session) = self.session(handle) {
-            session.operations.lock().verify = None;
-        }
-    }
-
-    /// C_Verify.
-    pub(crate) fn verify<'a, 's>(
-        &self,
-        handle: CK_SESSION_HANDLE,
-        data: impl Into<In<'a>>,
-        signature: impl Into<In<'s>>,
-    ) -> Result<()> {
-        self.end_verify(handle, Some(data.into()), signature.into())
-    }
-
-    /// C_VerifyUpdate.
-    pub(crate) fn verify_update<'a>(&self, handle: CK_SESSION_HANDLE, part: impl Into<In<'a>>) -> Result<()> {
-        let session = self.session(handle)?;
-        let mut operations = session.operations.lock();
-        let verifying = operations.verify.as_mut().ok_or(Rv::OPERATION_NOT_INITIALIZED)?;
-        verifying.operation.update(part).inspect_err(|_| operations.verify = None)
-    }
-
-    /// C_VerifyFinal.
-    pub(crate) fn verify_final<'s>(&self, handle: CK_SESSION_HANDLE, signature: impl Into<In<'s>>) -> Result<()> {
-        self.end_verify(handle, None, signature.into())
-    }
-
-    fn end_verify(&self, handle: CK_SESSION_HANDLE, data: Option<In<'_>>, signature: In<'_>) -> Result<()> {
-        let session = self.session(handle)?;
-        let taken = session.operations.lock().verify.take();
-        let Verifying { mut operation, key } = taken.ok_or(Rv::OPERATION_NOT_INITIALIZED)?;
-        if let Some(data) = data {
-            if operation.is_multi_part() {
-                return Err(Rv::OPERATION_ACTIVE);
-            }
-            operation.update(data)?;
-        }
-        let input = operation.finish(key.modulus_len())?;
-        // One of another length, whatever length that is, is not looked at.
-        let signature = signature.at_most(key.modulus_len()).ok_or(Rv::SIGNATURE_LEN_RANGE)?;
-        key.verify(&input, signature)
-    }
-
     /// The key behind a handle of this class.
     ///
     /// # Errors
     /// CKR_KEY_HANDLE_INVALID, also for a private key's whose login is over. CKR_KEY_FUNCTION_NOT_PERMITTED: the handle of
     /// the other class.
-    fn key(&self, session: &Session, class: Object, handle: CK_OBJECT_HANDLE) -> Result<(PresentToken, PublicKey)> {
+    pub(crate) fn key(
+        &self,
+        session: &Session,
+        class: Object,
+        handle: CK_OBJECT_HANDLE,
+    ) -> Result<(PresentToken, PublicKey)> {
         let present = self.of_session(session)?;
         let object = self.object(session, &present, handle).map_err(|error| match error {
             Rv::OBJECT_HANDLE_INVALID => Rv::KEY_HANDLE_INVALID,

@@ -2,7 +2,8 @@
 
 use super::lock::{Mutex, SESSION};
 use super::slots::{Epoch, Slot};
-use crate::pkcs11::signing::operation::{Signing, Verifying};
+use crate::pkcs11::edge::rv::{Result, Rv};
+use crate::pkcs11::signing::operation::{Given, Signing, Verifying};
 use cryptoki_sys::*;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -32,6 +33,16 @@ pub(crate) struct Sessions {
 }
 
 pub(crate) type OpenSessions = HashMap<CK_SESSION_HANDLE, Arc<Session>>;
+
+impl Operations {
+    /// Takes the verifying operation out, so that it has ended whatever becomes of the call.
+    ///
+    /// # Errors
+    /// CKR_OPERATION_NOT_INITIALIZED: there is none, or it is for the other functions, and stays.
+    pub(crate) fn take_verifying(&mut self, given: Given) -> Result<Verifying> {
+        self.verify.take_if(|verifying| verifying.given() == given).ok_or(Rv::OPERATION_NOT_INITIALIZED)
+    }
+}
 
 impl Sessions {
     pub(crate) fn add(&mut self, session: Session) -> CK_SESSION_HANDLE {

@@ -105,6 +105,20 @@ impl Module {
         Ok(())
     }
 
+    /// C_GetSessionValidationFlags (PKCS#11 3.2 §5.6.11): none. No authority has validated this module, whatever the card may
+    /// be certified for.
+    ///
+    /// # Errors
+    /// CKR_ARGUMENTS_BAD: flags of another kind than the one there is.
+    pub(crate) fn validation_flags(
+        &self,
+        handle: CK_SESSION_HANDLE,
+        kind: CK_SESSION_VALIDATION_FLAGS_TYPE,
+    ) -> Result<CK_FLAGS> {
+        self.check_session(handle)?;
+        if kind == CKS_LAST_VALIDATION_OK { Ok(0) } else { Err(Rv::ARGUMENTS_BAD) }
+    }
+
     /// The open session with this handle.
     ///
     /// # Errors

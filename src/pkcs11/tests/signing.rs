@@ -82,6 +82,21 @@ fn a_message_in_parts_is_signed_as_one() {
 }
 
 #[test]
+fn verifying_takes_neither_a_login_nor_a_command_in_whichever_order_data_and_signature_come() {
+    let (ground, session) = logged_in(card(&MY_NUMBER), AUTH);
+    let signature = ground.sign(session, b"message").unwrap();
+    ground.module.logout(session).unwrap();
+    let public = ground.class(session, CKO_PUBLIC_KEY)[0];
+    let (count, ()) = ground.apdus(|| {
+        ground.module.verify_init(session, sha256_pkcs1(), public).unwrap();
+        ground.module.verify(session, b"message", &signature).unwrap();
+        ground.module.verify_signature_init(session, sha256_pkcs1(), public, &signature).unwrap();
+        ground.module.verify_signature(session, b"message").unwrap();
+    });
+    assert_eq!(count, 0);
+}
+
+#[test]
 fn asking_for_the_length_or_too_little_room_keeps_the_operation_and_everything_else_ends_it() {
     let (ground, session) = logged_in(card(&MY_NUMBER), AUTH);
     let key = ground.key(session);

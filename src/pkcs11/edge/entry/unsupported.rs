@@ -1,5 +1,5 @@
 //! Functions for what neither the card nor this module does. Each still says first that the module is not initialised, or
-//! that there is no such session.
+//! that there is no such session; those that PKCS#11 3.2 has added, also that there is no such key.
 
 use super::in_session;
 use crate::pkcs11::edge::rv::Rv;
@@ -16,10 +16,29 @@ macro_rules! unsupported {
     )*};
 }
 
+/// The same where keys come after the mechanism, each with what is said of a handle that is no key's.
+macro_rules! unsupported_with_keys {
+    ($($name:ident($($key:ident: $invalid:ident),+; $($parameter:ty),*);)*) => {$(
+        #[unsafe(no_mangle)]
+        pub extern "C" fn $name(
+            session: CK_SESSION_HANDLE,
+            _: *mut CK_MECHANISM,
+            $($key: Object,)+
+            $(_: $parameter),*
+        ) -> CK_RV {
+            in_session(stringify!($name), session, |module| {
+                $(module.check_key(session, $key, Rv::$invalid)?;)+
+                Err(Rv::FUNCTION_NOT_SUPPORTED)
+            })
+        }
+    )*};
+}
+
 type Bytes = *mut CK_BYTE;
 type Length = *mut CK_ULONG;
 type Object = CK_OBJECT_HANDLE;
 type Parameter = *mut c_void;
+type Text = *mut CK_UTF8CHAR;
 type Ulong = CK_ULONG;
 
 // §5.20 Parallel function management functions, a legacy
@@ -84,4 +103,20 @@ unsupported! { FUNCTION_NOT_SUPPORTED:
     C_WrapKey(*mut CK_MECHANISM, Object, Object, Bytes, Length);
     C_UnwrapKey(*mut CK_MECHANISM, Object, Bytes, Ulong, *mut CK_ATTRIBUTE, Ulong, *mut Object);
     C_DeriveKey(*mut CK_MECHANISM, Object, *mut CK_ATTRIBUTE, Ulong, *mut Object);
+}
+
+// PKCS#11 3.2 §5.21: no session is asynchronous, C_OpenSession refuses CKF_ASYNC_SESSION
+unsupported! { FUNCTION_NOT_SUPPORTED:
+    C_AsyncComplete(Text, *mut CK_ASYNC_DATA);
+    C_AsyncGetID(Text, *mut Ulong);
+    C_AsyncJoin(Text, Ulong, Bytes, Ulong);
+}
+
+// PKCS#11 3.2 §5.18.6–9: the card's keys sign, and nothing can be put beside them
+unsupported_with_keys! {
+    C_WrapKeyAuthenticated(wrapping: WRAPPING_KEY_HANDLE_INVALID, wrapped: KEY_HANDLE_INVALID; Bytes, Ulong, Bytes, Length);
+    C_UnwrapKeyAuthenticated(unwrapping: UNWRAPPING_KEY_HANDLE_INVALID;
+        Bytes, Ulong, *mut CK_ATTRIBUTE, Ulong, Bytes, Ulong, *mut Object);
+    C_EncapsulateKey(public: KEY_HANDLE_INVALID; *mut CK_ATTRIBUTE, Ulong, Bytes, Length, *mut Object);
+    C_DecapsulateKey(private: KEY_HANDLE_INVALID; *mut CK_ATTRIBUTE, Ulong, Bytes, Ulong, *mut Object);
 }
