@@ -393,3 +393,24 @@ fn keys_neither_encapsulate_nor_wrap_and_a_handle_that_is_no_keys_is_said_first(
     assert_eq!(call(3, public, NEVER), CKR_KEY_HANDLE_INVALID);
     assert_eq!((bytes, len, handle), ([7; 32], 32, 7));
 }
+
+#[test]
+fn keys_say_what_3_2_asks_of_them() {
+    let card = Card::insert();
+    let session = card.logged_in();
+    for (class, can) in [(CKO_PUBLIC_KEY, CKA_ENCAPSULATE), (CKO_PRIVATE_KEY, CKA_DECAPSULATE)] {
+        let (mut yes, mut flags) = (7u8, 7 as CK_FLAGS);
+        let mut questions = [
+            CK_ATTRIBUTE { type_: can, pValue: (&raw mut yes).cast(), ulValueLen: 1 },
+            CK_ATTRIBUTE {
+                type_: CKA_OBJECT_VALIDATION_FLAGS,
+                pValue: (&raw mut flags).cast(),
+                ulValueLen: size_of_val(&flags) as CK_ULONG,
+            },
+        ];
+        let key = card.find(session, class);
+        // SAFETY: two attributes with their room.
+        let rv = unsafe { card.list.C_GetAttributeValue.unwrap()(session, key, questions.as_mut_ptr(), 2) };
+        assert_eq!((rv, yes, flags), (CKR_OK, CK_FALSE, 0));
+    }
+}

@@ -1,5 +1,5 @@
-//! The mandatory test cases of the profiles that the authentication token claims (PKCS#11 Profiles: BL-M-1, AUTH-M-1 and
-//! CERT-M-1), call by call in their order. What they expect of their own token, its names, keys and certificates, is
+//! The mandatory test cases of the profiles that the authentication token claims (PKCS#11 Profiles 3.2: BL-M-1-32, EXT-M-1-32,
+//! AUTH-M-1-32 and CERT-M-1-32), call by call in their order. What they expect of their own token, its names, keys and certificates, is
 //! expected here of the practice card's. The rest of this directory is for `make conformance`.
 
 #![cfg(all(unix, feature = "practice"))]
@@ -41,7 +41,7 @@ fn case(body: impl FnOnce(&CK_FUNCTION_LIST_3_2, CK_SLOT_ID)) {
 }
 
 #[test]
-fn baseline_provider_bl_m_1() {
+fn baseline_provider_bl_m_1_32() {
     case(|list, slot| {
         let (mut slot_info, mut token_info) = (CK_SLOT_INFO::default(), CK_TOKEN_INFO::default());
         // SAFETY: a place for each answer.
@@ -61,12 +61,41 @@ fn baseline_provider_bl_m_1() {
 }
 
 #[test]
-fn authentication_token_auth_m_1() {
+fn extended_provider_ext_m_1_32() {
+    case(|list, slot| {
+        let (mut slot_info, mut token_info, mut count) = (CK_SLOT_INFO::default(), CK_TOKEN_INFO::default(), 0);
+        // SAFETY: a place for each answer.
+        unsafe {
+            assert_eq!(list.C_GetSlotInfo.unwrap()(slot, &mut slot_info), CKR_OK);
+            assert_eq!(list.C_GetTokenInfo.unwrap()(slot, &mut token_info), CKR_OK);
+            assert_eq!(list.C_GetMechanismList.unwrap()(slot, null_mut(), &mut count), CKR_OK);
+        }
+        let mut mechanisms = vec![0; count as usize];
+        // SAFETY: room for as many mechanisms as said.
+        assert_eq!(unsafe { list.C_GetMechanismList.unwrap()(slot, mechanisms.as_mut_ptr(), &mut count) }, CKR_OK);
+        assert_eq!((mechanisms.len(), count), (8, 8));
+        for mechanism in mechanisms {
+            let mut info = CK_MECHANISM_INFO::default();
+            // SAFETY: a place for the answer.
+            assert_eq!(unsafe { list.C_GetMechanismInfo.unwrap()(slot, mechanism, &mut info) }, CKR_OK);
+            assert_eq!((info.ulMinKeySize, info.ulMaxKeySize), (2048, 2048));
+            assert_eq!(info.flags & !CKF_HW, CKF_SIGN | CKF_VERIFY);
+        }
+        let session = open(list, slot, CKF_RW_SESSION | CKF_SERIAL_SESSION);
+        login(list, session);
+        find_init(list, session, &[(CKA_TOKEN, &[CK_TRUE])]);
+        assert_eq!(find(list, session, 1).len(), 1);
+        find_final(list, session);
+        logout(list, session);
+        close(list, session);
+    });
+}
+
+#[test]
+fn authentication_token_auth_m_1_32() {
     case(|list, slot| {
         let session = open(list, slot, CKF_RW_SESSION | CKF_SERIAL_SESSION);
-        let pin = b"1234";
-        // SAFETY: the PIN has four bytes.
-        assert_eq!(unsafe { list.C_Login.unwrap()(session, CKU_USER, pin.as_ptr().cast_mut(), 4) }, CKR_OK);
+        login(list, session);
         let only = |label: &[u8], class: CK_OBJECT_CLASS| {
             find_init(list, session, &[(CKA_TOKEN, &[CK_TRUE]), (CKA_LABEL, label), (CKA_CLASS, &class.to_ne_bytes())]);
             let found = find(list, session, 1);
@@ -97,14 +126,13 @@ fn authentication_token_auth_m_1() {
         );
         key.unwrap().verify(Pkcs1v15Sign::new::<Sha256>(), &Sha256::digest(data), &signature).unwrap();
 
-        // SAFETY: no pointers.
-        assert_eq!(unsafe { list.C_Logout.unwrap()(session) }, CKR_OK);
+        logout(list, session);
         close(list, session);
     });
 }
 
 #[test]
-fn public_certificates_token_cert_m_1() {
+fn public_certificates_token_cert_m_1_32() {
     case(|list, slot| {
         let session = open(list, slot, CKF_SERIAL_SESSION);
         find_init(list, session, &[(CKA_TOKEN, &[CK_TRUE])]);
@@ -128,6 +156,17 @@ fn open(list: &CK_FUNCTION_LIST_3_2, slot: CK_SLOT_ID, flags: CK_FLAGS) -> CK_SE
     // SAFETY: a place for the handle.
     assert_eq!(unsafe { list.C_OpenSession.unwrap()(slot, flags, null_mut(), None, &mut session) }, CKR_OK);
     session
+}
+
+fn login(list: &CK_FUNCTION_LIST_3_2, session: CK_SESSION_HANDLE) {
+    let pin = b"1234";
+    // SAFETY: the PIN has four bytes.
+    assert_eq!(unsafe { list.C_Login.unwrap()(session, CKU_USER, pin.as_ptr().cast_mut(), 4) }, CKR_OK);
+}
+
+fn logout(list: &CK_FUNCTION_LIST_3_2, session: CK_SESSION_HANDLE) {
+    // SAFETY: no pointers.
+    assert_eq!(unsafe { list.C_Logout.unwrap()(session) }, CKR_OK);
 }
 
 fn close(list: &CK_FUNCTION_LIST_3_2, session: CK_SESSION_HANDLE) {

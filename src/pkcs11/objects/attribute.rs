@@ -37,12 +37,13 @@ const CERTIFICATE: &[Row] = &[
     (CKA_NAME_HASH_ALGORITHM, Number(CKM_SHA_1)),
 ];
 
-/// What public and private keys share (§4.7): made on the card, for signatures.
+/// What public and private keys share (§4.7): made on the card, for signatures, validated by nobody.
 const KEY: &[Row] = &[
     (CKA_KEY_TYPE, Number(CKK_RSA)),
     (CKA_DERIVE, No),
     (CKA_LOCAL, Yes),
     (CKA_KEY_GEN_MECHANISM, Number(CKM_RSA_PKCS_KEY_PAIR_GEN)),
+    (CKA_OBJECT_VALIDATION_FLAGS, Number(0)),
 ];
 
 /// RSA public keys (§4.8).
@@ -52,6 +53,7 @@ const PUBLIC_KEY: &[Row] = &[
     (CKA_VERIFY_RECOVER, No),
     (CKA_ENCRYPT, No),
     (CKA_WRAP, No),
+    (CKA_ENCAPSULATE, No),
     (CKA_TRUSTED, No),
 ];
 
@@ -62,6 +64,7 @@ const PRIVATE_KEY: &[Row] = &[
     (CKA_SIGN_RECOVER, No),
     (CKA_DECRYPT, No),
     (CKA_UNWRAP, No),
+    (CKA_DECAPSULATE, No),
     (CKA_WRAP_WITH_TRUSTED, No),
     (CKA_SENSITIVE, Yes),
     (CKA_ALWAYS_SENSITIVE, Yes),
@@ -186,6 +189,7 @@ impl Object {
             Object::Authority => format!("{purpose} Certificate CA"),
             Object::Profile(id) => match id {
                 CKP_BASELINE_PROVIDER => "Baseline Provider",
+                CKP_EXTENDED_PROVIDER => "Extended Provider",
                 CKP_AUTHENTICATION_TOKEN => "Authentication Token",
                 CKP_PUBLIC_CERTIFICATES_TOKEN => "Public Certificates Token",
                 _ => "Profile",

@@ -1,4 +1,4 @@
-//! The objects a token can have. There are at most seven; all are the card's, none can be made, changed or destroyed here.
+//! The objects a token can have. There are at most eight; all are the card's, none can be made, changed or destroyed here.
 
 use crate::card::{File, Key, KeyProfile, Kind};
 use crate::cert::Certificate;
@@ -16,18 +16,19 @@ pub(crate) enum Object {
     PrivateKey,
     /// The certificate of the authority. It has no public key object: NSS would take it for one of the holder's.
     Authority,
-    /// A profile that the token keeps (PKCS#11 Profiles 3.0).
+    /// A profile that the token keeps (PKCS#11 Profiles 3.2).
     Profile(CK_PROFILE_ID),
 }
 
 impl Object {
     /// All of them; the place in this list is the ordinal number in a handle.
-    pub(crate) const ALL: [Object; 7] = [
+    pub(crate) const ALL: [Object; 8] = [
         Object::Certificate,
         Object::PublicKey,
         Object::PrivateKey,
         Object::Authority,
         Object::Profile(CKP_BASELINE_PROVIDER),
+        Object::Profile(CKP_EXTENDED_PROVIDER),
         Object::Profile(CKP_AUTHENTICATION_TOKEN),
         Object::Profile(CKP_PUBLIC_CERTIFICATES_TOKEN),
     ];

@@ -33,7 +33,7 @@ fn run_configured(
         ground.login(session, pin).expect(&context);
         assert_eq!(ground.flags(slot) & CKF_USER_PIN_COUNT_LOW, 0, "{context}");
         // One more where the certificates are public, which one of the profiles says.
-        let objects = 6 + usize::from(slot == AUTH && image.kind == Kind::MyNumber);
+        let objects = 7 + usize::from(slot == AUTH && image.kind == Kind::MyNumber);
         assert_eq!(ground.find(session, &[]).len(), objects, "{context}");
         ground.sign(session, b"message").expect(&context);
         let signed = ground.sign_with(session, sha256_pss(), b"message");

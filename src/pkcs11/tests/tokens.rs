@@ -172,7 +172,7 @@ fn profiles_are_told_by_the_kind_of_card() {
         let profiles = ground.class(session, CKO_PROFILE);
         let ids: Vec<_> =
             profiles.iter().map(|&object| ground.attribute(session, object, CKA_PROFILE_ID).unwrap()).collect();
-        let mut expected = vec![CKP_BASELINE_PROVIDER, CKP_AUTHENTICATION_TOKEN];
+        let mut expected = vec![CKP_BASELINE_PROVIDER, CKP_EXTENDED_PROVIDER, CKP_AUTHENTICATION_TOKEN];
         expected.extend(public_certificates.then_some(CKP_PUBLIC_CERTIFICATES_TOKEN));
         assert_eq!(ids, expected.iter().map(|id| id.to_ne_bytes().to_vec()).collect::<Vec<_>>());
         for profile in profiles {
