@@ -1,6 +1,9 @@
 //! The program that calls the module. Its buffers are of the very size it claims, so that AddressSanitizer sees a byte too
 //! many.
 
+mod refused;
+mod verify;
+
 use crate::cards::CARDS;
 use crate::reader::{Shared, check_end};
 use crate::watch::{PASSWORD, PIN, must};
@@ -80,10 +83,21 @@ struct Signing {
     data: Vec<u8>,
 }
 
+/// A signature that has come out, and what it is one over.
+#[derive(Clone)]
+struct Signed {
+    mechanism: CK_MECHANISM_TYPE,
+    modulus: Vec<u8>,
+    message: Vec<u8>,
+    signature: Vec<u8>,
+}
+
 struct Program {
     world: Shared,
     sessions: Vec<Session>,
     objects: Vec<CK_OBJECT_HANDLE>,
+    /// The last one.
+    signed: Option<Signed>,
     /// Whether the signature key wants a password of its own, so that CKR_USER_NOT_LOGGED_IN says nothing of the session.
     always_authenticate: bool,
 }
@@ -109,7 +123,7 @@ pub fn run(bytes: &[u8]) {
     let always_authenticate = config.always_authenticate;
     must!(initialize(config, Box::new(world.clone())) == CKR_OK, "C_Initialize");
 
-    let mut program = Program { world, sessions: Vec::new(), objects: Vec::new(), always_authenticate };
+    let mut program = Program { world, sessions: Vec::new(), objects: Vec::new(), signed: None, always_authenticate };
     for _ in 0..MOST_CALLS {
         if program.world.lock().input.is_empty() {
             break;
@@ -195,14 +209,11 @@ impl Program {
     fn mechanism(&self) -> (CK_MECHANISM_TYPE, Vec<u8>) {
         let byte = self.byte();
         let mechanism = MECHANISMS[usize::from(byte) % MECHANISMS.len()];
-        let pss = [CKM_SHA256, CKG_MGF1_SHA256, 32].map(CK_ULONG::to_ne_bytes).concat();
-        let parameter = match (byte >= 0xF0, mechanism) {
-            (true, _) => {
-                let len = usize::from(self.byte() % 40);
-                self.bytes(len)
-            }
-            (_, CKM_SHA256_RSA_PKCS_PSS | CKM_RSA_PKCS_PSS) => pss,
-            _ => Vec::new(),
+        let parameter = if byte >= 0xF0 {
+            let len = usize::from(self.byte() % 40);
+            self.bytes(len)
+        } else {
+            right_parameter(mechanism)
         };
         (mechanism, parameter)
     }
@@ -589,6 +600,8 @@ impl Program {
             let message = [&signing.data[..], data].concat();
             must!(self.world.lock().watch.ever_proved(), "{name}: a signature before any login");
             must!(is_sound(&signing, &message, &signature), "{name}: a signature that does not verify");
+            self.signed =
+                signing.key.map(|(modulus, _)| Signed { mechanism: signing.mechanism, modulus, message, signature });
         } else {
             must!(signature.iter().all(|&byte| byte == PATTERN), "{name}: {rv:#x}, and something written");
         }
@@ -613,32 +626,6 @@ impl Program {
         }
     }
 
-    fn verify(&mut self) {
-        let (session, key) = (self.session(), self.object());
-        let (mechanism, parameter) = self.mechanism();
-        let mut raw = raw_mechanism(mechanism, &parameter);
-        self.call("C_VerifyInit", None, None, |list| unsafe { list.C_VerifyInit.unwrap()(session, &mut raw, key) });
-        let mut data = self.data();
-        let len = data.len() as CK_ULONG;
-        let mut signature = match self.byte() {
-            byte @ 0..0x80 => vec![byte; 256],
-            byte => self.bytes(usize::from(byte)),
-        };
-        let signature_len = signature.len() as CK_ULONG;
-        if self.byte() & 1 == 0 {
-            self.call("C_Verify", None, None, |list| unsafe {
-                list.C_Verify.unwrap()(session, data.as_mut_ptr(), len, signature.as_mut_ptr(), signature_len)
-            });
-        } else {
-            self.call("C_VerifyUpdate", None, None, |list| unsafe {
-                list.C_VerifyUpdate.unwrap()(session, data.as_mut_ptr(), len)
-            });
-            self.call("C_VerifyFinal", None, None, |list| unsafe {
-                list.C_VerifyFinal.unwrap()(session, signature.as_mut_ptr(), signature_len)
-            });
-        }
-    }
-
     fn cancel(&mut self) {
         let (session, flags) = (self.session(), self.byte());
         if flags & 0x80 == 0 {
@@ -648,43 +635,6 @@ impl Program {
         } else {
             self.call("C_SignInit", None, None, |list| unsafe { list.C_SignInit.unwrap()(session, null_mut(), 0) });
         }
-    }
-
-    /// What is refused, and C_LoginUser.
-    fn others(&mut self) {
-        let (session, object) = (self.session(), self.object());
-        let rows = self.template();
-        let mut rows: Vec<CK_ATTRIBUTE> = rows.iter().map(|(type_, value)| row(*type_, value)).collect();
-        let (start, count) = (rows.as_mut_ptr(), rows.len() as CK_ULONG);
-        let mut made = 0;
-        match self.byte() % 5 {
-            0 => self.call("C_CreateObject", None, None, |list| unsafe {
-                list.C_CreateObject.unwrap()(session, start, count, &mut made)
-            }),
-            1 => self.call("C_CopyObject", None, None, |list| unsafe {
-                list.C_CopyObject.unwrap()(session, object, start, count, &mut made)
-            }),
-            2 => self
-                .call("C_DestroyObject", None, None, |list| unsafe { list.C_DestroyObject.unwrap()(session, object) }),
-            3 => self.call("C_SetAttributeValue", None, None, |list| unsafe {
-                list.C_SetAttributeValue.unwrap()(session, object, start, count)
-            }),
-            _ => {
-                let mut secret = self.secret(session).unwrap_or_default();
-                let mut name = self.bytes(1);
-                self.call("C_LoginUser", Some(&secret.clone()), None, |list| unsafe {
-                    let (secret_len, name_len) = (secret.len() as CK_ULONG, name.len() as CK_ULONG);
-                    list.C_LoginUser.unwrap()(
-                        session,
-                        CKU_USER,
-                        secret.as_mut_ptr(),
-                        secret_len,
-                        name.as_mut_ptr(),
-                        name_len,
-                    )
-                })
-            }
-        };
     }
 
     fn events(&mut self) {
@@ -702,6 +652,16 @@ fn is_public(state: CK_STATE) -> bool {
 
 fn row(type_: CK_ATTRIBUTE_TYPE, value: &[u8]) -> CK_ATTRIBUTE {
     CK_ATTRIBUTE { type_, pValue: value.as_ptr().cast_mut().cast(), ulValueLen: value.len() as CK_ULONG }
+}
+
+/// The parameter by which the module takes this mechanism.
+fn right_parameter(mechanism: CK_MECHANISM_TYPE) -> Vec<u8> {
+    match mechanism {
+        CKM_SHA256_RSA_PKCS_PSS | CKM_RSA_PKCS_PSS => {
+            [CKM_SHA256, CKG_MGF1_SHA256, 32].map(CK_ULONG::to_ne_bytes).concat()
+        }
+        _ => Vec::new(),
+    }
 }
 
 fn raw_mechanism(mechanism: CK_MECHANISM_TYPE, parameter: &[u8]) -> CK_MECHANISM {
