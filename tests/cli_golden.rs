@@ -42,6 +42,7 @@ sessions! {
     help
     juki
     locking
+    next
     pin_change
     status
     status_states

@@ -4,8 +4,10 @@ mod common;
 
 use common::cards::{PASSWORD, PIN, card};
 use common::pcscd::with_pcscd;
+use common::rival::{ISD, Rival};
 use common::{Scratch, jpki};
 use jpki_pkcs11::emulator::image::{Image, Kind};
+use pcsc::{Disposition, ShareMode};
 use std::fs;
 use std::io::Write;
 use std::path::Path;
@@ -100,6 +102,38 @@ fn what_was_read_with_the_password_is_shown_although_the_card_leaves_before_the_
             }
         },
     );
+}
+
+/// As any program of the machine meets it that knows the practice card's commands (card.md §12.1).
+#[test]
+fn a_next_card_in_the_virtual_reader_signs_with_both_keys_what_its_password_opened() {
+    with_pcscd("a_next_card_in_the_virtual_reader_signs_with_both_keys_what_its_password_opened", |pcscd| {
+        let scratch = Scratch::new();
+        let file = card(&scratch, Kind::Next);
+        let inserted = pcscd.insert(&file);
+        let program = Rival::connect(0, ShareMode::Exclusive);
+        let select: &[u8] = b"\x00\xA4\x04\x0C\x0A\xF0JPKINEXT\x01";
+        let sign = |p2| [&[0x80, 0x2A, 0, p2, 48], &[7; 48][..], &[0]].concat();
+        let verify = |p2, secret: &str| [&[0, 0x20, 0, p2, secret.len() as u8], secret.as_bytes()].concat();
+        assert_eq!(program.send(select), 0x9000);
+        assert_eq!(program.ask(&sign(0x97)), (Vec::new(), 0x6982), "with neither secret");
+        assert_eq!(program.send(&verify(0x96, "0000")), 0x63C2);
+        assert_eq!(program.send(&verify(0x98, PASSWORD)), 0x9000);
+        for p2 in [0x95, 0x97] {
+            let (signature, sw) = program.ask(&sign(p2));
+            assert_eq!((signature.len(), sw), (96, 0x9000), "{p2:02X}");
+        }
+        assert_eq!((program.send(ISD), program.send(select)), (0x9000, 0x9000));
+        assert_eq!(program.send(&sign(0x95)), 0x6982, "after another application");
+        program.leave(Disposition::LeaveCard);
+        pcscd.remove(inserted);
+
+        let log = fs::read_to_string(file.with_extension("log")).unwrap();
+        assert_eq!(log.matches("[secret]").count(), 2, "{log}");
+        assert!(!log.contains("30 30 30 30") && !log.contains("50 52 41 43"), "{log}");
+        let secrets = Image::parse(&fs::read_to_string(&file).unwrap()).unwrap().secrets;
+        assert_eq!([secrets.auth, secrets.sign].map(|secret| secret.unwrap().tries), [2, 5]);
+    });
 }
 
 #[test]

@@ -58,10 +58,31 @@ fn unsafe_code_is_at_the_edges_only() {
 
 #[test]
 fn private_keys_are_the_practice_cards_only() {
-    let types = ["SigningKey", "BlindedSigningKey", "DecryptingKey", "SecretKey"];
-    // PKCS#11 has private keys too, which are on the card: what is called so beside the library's name is a key itself.
-    let with = files(|source| source.names(&types) || source.names(&["rsa"]) && source.names(&["PrivateKey"]));
-    assert!(with.contains_key("emulator"), "the practice card's own keys were not found");
+    // Keys of RSA and of ECDSA, what they are read from and what signs with them.
+    let types = [
+        "SigningKey",
+        "BlindedSigningKey",
+        "DecryptingKey",
+        "SecretKey",
+        "NonZeroScalar",
+        "DecodePrivateKey",
+        "EncodePrivateKey",
+        "DecodeEcPrivateKey",
+        "EncodeEcPrivateKey",
+        "Generate",
+        "Signer",
+        "PrehashSigner",
+        "RandomizedSigner",
+        "RandomizedPrehashSigner",
+    ];
+    // PKCS#11 has private keys too, which are on the card: what is called so beside a library's name is a key itself.
+    let of_a_library = |source: &Source| source.names(&["rsa", "p384", "elliptic_curve"]);
+    let with = files(|source| source.names(&types) || of_a_library(source) && source.names(&["PrivateKey", "Scalar"]));
+    for library in ["rsa", "p384"] {
+        let keys = |path: &PathBuf| with["emulator"].contains(path);
+        let files = files(|source| source.names(&[library]));
+        assert!(files["emulator"].iter().any(keys), "the practice card's own keys of {library} were not found");
+    }
     assert_eq!(with.keys().collect::<Vec<_>>(), ["emulator"], "{with:?}");
 }
 

@@ -93,6 +93,15 @@ fn so_does_every_kind_of_card() {
 }
 
 #[test]
+fn what_may_be_the_next_card_has_no_report() {
+    let scratch = Scratch::new();
+    let card = card_as(&scratch, Kind::Next, |_| {});
+    let configuration = scratch.configuration(&format!("practice = [{card:?}]\n"));
+    let said = run(configured(&mut jpki(), &configuration).args(["--lang", "en", "doctor", "--report"])).refused();
+    assert_eq!(said.lines().next(), Some("jpki: no reader holds a card with certificates of JPKI"), "{said}");
+}
+
+#[test]
 fn so_does_one_that_lacks_certificates_or_secrets() {
     comes_back(
         Kind::MyNumber,

@@ -22,12 +22,19 @@ const PIN: &str = "1234";
 /// The signature password of such a card.
 const PASSWORD: &str = "PRACTICE1";
 
+/// What is told with a card of the kind that nobody has seen yet.
+const GUESS: [&str; 2] = [
+    "What the next card will be is not published. All but ECDSA of 384 bits with SHA-384, two secrets of which the password",
+    "makes the PIN unnecessary, and certificates for ten years is a guess of this program's.",
+];
+
 /// What `jpki card new` is asked. Whatever is not said about the resident is nobody's.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// The file to make. With `--step clerk`, the file that the holder's step made.
     file: PathBuf,
-    /// What the card is: mynumber, juki, android or ios; mynumber if not given.
+    /// What the card is: mynumber, juki, android, ios, or next, a guess at the next card, whose keys are not RSA; mynumber if
+    /// not given.
     #[arg(long)]
     kind: Option<Kind>,
     /// Only one step of the window: the holder's makes keys and sets secrets, the clerk's writes certificates.
@@ -143,18 +150,15 @@ pub fn run(arguments: &Arguments) -> Result<()> {
                 output::warn("the practice card differs from the report where no switch makes it the same:");
             }
             differences.iter().for_each(|line| output::warn(line));
-            output::lines([
-                format!("{}: a practice card ({}), of no use in real procedures.", shown(file), order.kind),
-                secrets(&image.secrets),
-                format!("Look at it with: jpki card show {}", shown(file)),
-            ])
+            let what = format!("{}: a practice card ({}), of no use in real procedures.", shown(file), order.kind);
+            let told = [secrets(&image.secrets), format!("Look at it with: jpki card show {}", shown(file))];
+            output::lines([what].into_iter().chain(guess(order.kind)).chain(told))
         }
         Some(Step::Holder) => {
             PracticeCard::create(file, &issue::holder_step(&order).map_err(failed)?).map_err(failed)?;
-            output::lines([
-                format!("{}: a practice card with keys and secrets, and without certificates.", shown(file)),
-                format!("The clerk's step writes them: jpki card new --step clerk {}", shown(file)),
-            ])
+            let what = format!("{}: a practice card with keys and secrets, and without certificates.", shown(file));
+            let told = format!("The clerk's step writes them: jpki card new --step clerk {}", shown(file));
+            output::lines([what].into_iter().chain(guess(order.kind)).chain([told]))
         }
         Some(Step::Clerk) => {
             of_the_holder(arguments)?;
@@ -173,6 +177,11 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             output::lines([format!("{}: the certificates are written.", shown(file))])
         }
     }
+}
+
+/// What is told of a card that is a guess.
+fn guess(kind: Kind) -> impl Iterator<Item = String> {
+    GUESS.into_iter().filter(move |_| kind == Kind::Next).map(str::to_owned)
 }
 
 /// What a new card's secrets are, those that somebody chose left out.

@@ -2,15 +2,15 @@
 //! marked so that nothing it signs passes for real.
 
 use super::certificate::{self, CertificateError, Extensions, IssuerName, Printed};
-use super::image::Kind;
+use super::image::{Algorithm, Kind};
+use super::private_key::PrivateKey;
 use super::seed::Seed;
 use crate::apdu::Hex;
 use der::asn1::OctetString;
 use der::{DateTime, EncodePem, pem::LineEnding};
+use p384::ecdsa::DerSignature;
 use rsa::pkcs1v15::SigningKey;
 use rsa::rand_core::Rng;
-use rsa::signature::Keypair;
-use rsa::{PrivateKey, PublicKey};
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 use std::time::Duration;
@@ -27,10 +27,25 @@ use x509_cert::serial_number::SerialNumber;
 use x509_cert::spki::{SubjectPublicKeyInfoOwned, SubjectPublicKeyInfoRef};
 use x509_cert::time::Validity;
 
-/// Bits of a CA's key.
-const BITS: usize = 2048;
-/// Years a CA certificate lasts.
-const YEARS: u16 = 10;
+/// What an authority's keys are, and how long they are certified for.
+#[derive(Clone, Copy)]
+struct Grade {
+    algorithm: Algorithm,
+    /// Years a CA certificate lasts.
+    years: u16,
+}
+
+impl Grade {
+    fn of(kind: Kind) -> Grade {
+        match kind {
+            // Twenty years are of the plan (`card.md` §6.3), the curve and the hash of the certificates are guesses.
+            Kind::Next => Grade { algorithm: Algorithm::P384, years: 20 },
+            Kind::MyNumber | Kind::Juki | Kind::Android | Kind::Ios => {
+                Grade { algorithm: Algorithm::Rsa { bits: 2048 }, years: 10 }
+            }
+        }
+    }
+}
 
 /// The CAs that issue a card's certificates.
 pub struct Authority {
@@ -53,11 +68,12 @@ impl Authority {
             _ => ("PRACTICE for digital signature", Printed { usage: "練習用署名用", authority: "練習用機構" }),
         };
         let auth_printed = Printed { usage: "練習用利用者証明用", authority: "練習用機構" };
+        let grade = Grade::of(kind);
+        let make = |usage, printed, part| Issuer::new(usage, printed, grade, &seed.part(part), now);
         // Two keys of 2048 bits take a second or so each.
         let (auth, sign) = std::thread::scope(|scope| {
-            let auth = scope
-                .spawn(|| Issuer::new("PRACTICE for user authentication", auth_printed, &seed.part("auth CA"), now));
-            let sign = Issuer::new(sign, printed, &seed.part("sign CA"), now);
+            let auth = scope.spawn(|| make("PRACTICE for user authentication", auth_printed, "auth CA"));
+            let sign = make(sign, printed, "sign CA");
             (auth.join(), sign)
         });
         // A panic in the thread goes on in this one.
@@ -67,19 +83,19 @@ impl Authority {
 
 /// A self-signed CA.
 pub struct Issuer {
-    key: SigningKey<Sha256>,
+    key: PrivateKey,
     certificate: Certificate,
     printed: Printed,
 }
 
 impl Issuer {
-    fn new(usage: &str, printed: Printed, seed: &Seed, now: u64) -> Result<Issuer, CertificateError> {
-        let key = SigningKey::new(PrivateKey::new(&mut seed.stream("key"), BITS)?);
+    fn new(usage: &str, printed: Printed, grade: Grade, seed: &Seed, now: u64) -> Result<Issuer, CertificateError> {
+        let key = PrivateKey::new(grade.algorithm, seed, "key")?;
         let subject = certificate::authority_name(usage)?;
         let year = DateTime::from_unix_duration(Duration::from_secs(now))?.year();
         let new_year = |year| DateTime::new(year, 1, 1, 0, 0, 0);
-        let validity = Validity::new(new_year(year)?.into(), new_year(year + YEARS)?.into());
-        let spki = SubjectPublicKeyInfoOwned::from_key(&key.verifying_key())?;
+        let validity = Validity::new(new_year(year)?.into(), new_year(year + grade.years)?.into());
+        let spki = key.public()?;
         let mut extensions = Extensions::default();
         extensions.push(true, &KeyUsage(KeyUsages::KeyCertSign | KeyUsages::CRLSign))?;
         extensions.push(true, &BasicConstraints { ca: true, path_len_constraint: None })?;
@@ -104,17 +120,16 @@ impl Issuer {
         IssuerName { distinguished: self.certificate.tbs_certificate().subject(), printed: self.printed }
     }
 
-    /// Signs a certificate for `key` and returns it as PEM text. The key identifiers come last, as in production.
+    /// Signs a certificate for the key `spki` and returns it as PEM text. The key identifiers come last, as in production.
     pub(super) fn issue(
         &self,
-        key: &PublicKey,
+        spki: SubjectPublicKeyInfoOwned,
         subject: Name,
         validity: Validity,
         seed: &Seed,
         mut extensions: Extensions,
     ) -> Result<String, CertificateError> {
         let own = self.certificate.tbs_certificate();
-        let spki = SubjectPublicKeyInfoOwned::from_key(key)?;
         extensions.push(
             false,
             &AuthorityKeyIdentifier {
@@ -138,21 +153,31 @@ struct Statement {
 }
 
 impl Statement {
-    /// Signs it with sha256WithRSA, the Juki CAs too: theirs used SHA-1 at first and SHA-256 from the end of 2013
-    /// (`card.md` §5.4), and OpenSSL 3 verifies no SHA-1 signature at its default level.
+    /// Signs it with ecdsa-with-SHA384 or with sha256WithRSA, the Juki CAs too: theirs used SHA-1 at first and SHA-256 from
+    /// the end of 2013 (`card.md` §5.4), and OpenSSL 3 verifies no SHA-1 signature at its default level.
     ///
     /// Its serial number comes from the seed and from all the rest: the same order makes the same number, and two
     /// certificates that differ in anything do not share issuer and number, which NSS refuses to use.
     fn sign(
         self,
-        key: &SigningKey<Sha256>,
+        key: &PrivateKey,
         validity: Validity,
         spki: SubjectPublicKeyInfoOwned,
         seed: &Seed,
     ) -> Result<Certificate, CertificateError> {
         let numbered = |number| CertificateBuilder::new(self.clone(), number, validity, spki.clone());
-        let all_the_rest = numbered(SerialNumber::new(&[1])?)?.finalize(key)?;
-        Ok(numbered(serial(seed, &all_the_rest)?)?.build(key)?)
+        let unnumbered = || numbered(SerialNumber::new(&[1])?);
+        Ok(match key {
+            PrivateKey::Rsa(key) => {
+                let key = SigningKey::<Sha256>::new(key.clone());
+                let number = serial(seed, &unnumbered()?.finalize(&key)?)?;
+                numbered(number)?.build(&key)?
+            }
+            PrivateKey::P384(key) => {
+                let number = serial(seed, &unnumbered()?.finalize(key)?)?;
+                numbered(number)?.build::<_, DerSignature>(key)?
+            }
+        })
     }
 }
 

@@ -41,13 +41,13 @@ impl Date {
         (self.year, self.month, self.day)
     }
 
-    /// The fifth birthday after this day, for someone born on `month`, `day`. Who was born on 29 February has it on the
-    /// 28th where the year has no 29th; if month or day is not known (0), it is this day five years later.
-    pub fn fifth_birthday(self, month: u8, day: u8) -> Option<Date> {
+    /// The `nth` birthday after this day, for someone born on `month`, `day`. Who was born on 29 February has it on the 28th
+    /// where the year has no 29th; if month or day is not known (0), it is this day as many years later.
+    pub fn birthday(self, nth: u16, month: u8, day: u8) -> Option<Date> {
         let (month, day) = if month == 0 || day == 0 { (self.month, self.day) } else { (month, day) };
         let birthday = |year| Date::new(year, month, day).or_else(|| Date::new(year, month, day - 1));
         let to_come_this_year = birthday(self.year)? > self;
-        birthday(self.year + if to_come_this_year { 4 } else { 5 })
+        birthday(self.year + nth - u16::from(to_come_this_year))
     }
 
     /// Three years less a day: from 2004-04-01 it is 2007-03-31.
@@ -85,16 +85,18 @@ mod tests {
     #[test]
     fn the_fifth_birthday_is_counted_from_the_first_one_after_issue() {
         let issued = date(2025, 10, 16);
-        assert_eq!(issued.fifth_birthday(12, 1), Some(date(2029, 12, 1)));
-        assert_eq!(issued.fifth_birthday(2, 17), Some(date(2030, 2, 17)));
-        assert_eq!(issued.fifth_birthday(10, 16), Some(date(2030, 10, 16)));
-        assert_eq!(issued.fifth_birthday(2, 29), Some(date(2030, 2, 28)));
-        assert_eq!(date(2027, 3, 1).fifth_birthday(2, 29), Some(date(2032, 2, 29)));
+        assert_eq!(issued.birthday(5, 12, 1), Some(date(2029, 12, 1)));
+        assert_eq!(issued.birthday(5, 2, 17), Some(date(2030, 2, 17)));
+        assert_eq!(issued.birthday(5, 10, 16), Some(date(2030, 10, 16)));
+        assert_eq!(issued.birthday(5, 2, 29), Some(date(2030, 2, 28)));
+        assert_eq!(date(2027, 3, 1).birthday(5, 2, 29), Some(date(2032, 2, 29)));
         // In a year without a 29th, the 28th is the birthday: the first one after it is the next year's.
-        assert_eq!(date(2027, 2, 28).fifth_birthday(2, 29), Some(date(2032, 2, 29)));
-        assert_eq!(date(2027, 2, 27).fifth_birthday(2, 29), Some(date(2031, 2, 28)));
-        assert_eq!(date(2028, 2, 28).fifth_birthday(2, 29), Some(date(2032, 2, 29)));
-        assert_eq!(issued.fifth_birthday(0, 0), Some(date(2030, 10, 16)));
+        assert_eq!(date(2027, 2, 28).birthday(5, 2, 29), Some(date(2032, 2, 29)));
+        assert_eq!(date(2027, 2, 27).birthday(5, 2, 29), Some(date(2031, 2, 28)));
+        assert_eq!(date(2028, 2, 28).birthday(5, 2, 29), Some(date(2032, 2, 29)));
+        assert_eq!(issued.birthday(5, 0, 0), Some(date(2030, 10, 16)));
+        assert_eq!(issued.birthday(10, 12, 1), Some(date(2034, 12, 1)));
+        assert_eq!(issued.birthday(10, 2, 29), Some(date(2035, 2, 28)));
     }
 
     #[test]

@@ -32,7 +32,7 @@ pub struct Image {
     pub certificates: Certificates,
 }
 
-/// The four things that speak this applet (`card.md` §2.2).
+/// What a practice card can be: the four things that speak the applet of today (`card.md` §2.2), and what may come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
@@ -44,11 +44,27 @@ pub enum Kind {
     Android,
     /// A token in an iPhone.
     Ios,
+    /// What the next card may be. Of the published plan are ECDSA of 384 bits with SHA-384, two secrets, of which the password
+    /// makes the PIN unnecessary, and certificates for ten years (`card.md` §6.3). All else is this project's guess: the
+    /// curve, the application and its identifier, the label, the files and the commands (`card.md` §12.1).
+    Next,
+}
+
+/// What a card's keys sign with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Algorithm {
+    /// RSA.
+    Rsa {
+        /// Length of the modulus.
+        bits: usize,
+    },
+    /// ECDSA on the curve P-384.
+    P384,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Kind; 4] = [Kind::MyNumber, Kind::Juki, Kind::Android, Kind::Ios];
+    pub const ALL: [Kind; 5] = [Kind::MyNumber, Kind::Juki, Kind::Android, Kind::Ios, Kind::Next];
 
     /// The name used in files and on command lines.
     pub fn name(self) -> &'static str {
@@ -57,6 +73,7 @@ impl Kind {
             Kind::Juki => "juki",
             Kind::Android => "android",
             Kind::Ios => "ios",
+            Kind::Next => "next",
         }
     }
 
@@ -67,20 +84,27 @@ impl Kind {
             Kind::Juki => "JPKIAPICCTOKEN",
             Kind::Android => "JPKIAPGPSETOKEN",
             Kind::Ios => "JPKIAPIOSTOKEN",
+            Kind::Next => "PRACTICENEXTTOKEN",
         }
     }
 
-    /// Bits of its keys.
-    pub fn key_bits(self) -> usize {
+    /// What its keys sign with.
+    pub fn algorithm(self) -> Algorithm {
         match self {
-            Kind::Juki => 1024,
-            _ => 2048,
+            Kind::Juki => Algorithm::Rsa { bits: 1024 },
+            Kind::MyNumber | Kind::Android | Kind::Ios => Algorithm::Rsa { bits: 2048 },
+            Kind::Next => Algorithm::P384,
         }
     }
 
     /// Whether it has the authentication pair.
     pub fn has_auth(self) -> bool {
         self != Kind::Juki
+    }
+
+    /// Whether its signature password, once verified, does for the authentication PIN too.
+    pub fn password_does_for_pin(self) -> bool {
+        self == Kind::Next
     }
 
     /// Fewest characters of its signature password.
@@ -108,7 +132,7 @@ impl std::str::FromStr for Kind {
 
 /// A name that no kind of card has.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("there is no kind of practice card named {0:?}; there are mynumber, juki, android and ios")]
+#[error("there is no kind of practice card named {0:?}; there are mynumber, juki, android, ios and next")]
 pub struct UnknownKind(pub String);
 
 /// The card's secrets; one that is missing was never set.

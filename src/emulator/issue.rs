@@ -5,13 +5,14 @@ use super::authority::Authority;
 use super::certificate::{self, CertificateError};
 use super::date::{self, Date};
 use super::image::{Certificates, FORMAT, Image, Kind, Pair, Secret, Secrets};
+use super::private_key::PrivateKey;
 use super::resident::{Birth, Resident, Unfit};
 use super::seed::Seed;
 use super::switches::Switches;
 use der::DateTime;
-use rsa::pkcs8::{DecodePrivateKey, EncodePrivateKey, LineEnding};
-use rsa::{PrivateKey, PublicKey};
+use p384::pkcs8;
 use std::time::Duration;
+use x509_cert::spki::SubjectPublicKeyInfoOwned;
 use x509_cert::time::Validity;
 
 /// Tries of a PIN of four digits.
@@ -103,7 +104,7 @@ pub enum IssueError {
     Certificate(#[from] CertificateError),
     /// A key could not be written.
     #[error("a key could not be encoded: {0}")]
-    Key(#[from] rsa::pkcs8::Error),
+    Key(#[from] pkcs8::Error),
 }
 
 impl Order {
@@ -143,7 +144,9 @@ impl Order {
         let birth = self.resident.birth;
         let last = match self.kind {
             Kind::Juki => today.three_years_less_a_day(),
-            _ => today.fifth_birthday(birth.month, birth.day),
+            Kind::MyNumber | Kind::Android | Kind::Ios => today.birthday(5, birth.month, birth.day),
+            // Ten years, five for who is under 18 (`card.md` §6.3). That birthdays are counted is a guess.
+            Kind::Next => today.birthday(if is_minor(birth, today) { 5 } else { 10 }, birth.month, birth.day),
         };
         let last = last.ok_or(IssueError::Now)?;
         match self.expiry {
@@ -209,10 +212,8 @@ pub fn personalise(order: &Order) -> Result<Image, IssueError> {
 /// [`IssueError`], but for [`IssueError::NoKey`] and [`IssueError::UnusableKey`].
 pub fn holder_step(order: &Order) -> Result<Image, IssueError> {
     order.check()?;
-    let bits = order.kind.key_bits();
     let make = |purpose: &str| -> Result<String, IssueError> {
-        let key = PrivateKey::new(&mut order.seed.stream(purpose), bits).map_err(CertificateError::from)?;
-        Ok(key.to_pkcs8_pem(LineEnding::LF)?.to_string())
+        Ok(PrivateKey::new(order.kind.algorithm(), &order.seed, purpose)?.to_pem()?.to_string())
     };
     let keys = std::thread::scope(|scope| -> Result<Pair, IssueError> {
         let auth = order.kind.has_auth().then(|| scope.spawn(|| make("auth key")));
@@ -253,9 +254,9 @@ pub fn clerk_step(image: &mut Image, order: &Order, authority: &Authority) -> Re
         let opaque = format!("PRACTICE{}", order.seed.text("auth subject", 6, CAPITALS_AND_DIGITS));
         let subject = certificate::auth_subject(&opaque, resident).map_err(CertificateError::from)?;
         let extensions = certificate::auth_extensions(&authority.auth.name(), resident)?;
-        let key = public_key(&image.keys.auth, "authentication")?;
+        let key = public_key(image.kind, &image.keys.auth, "authentication")?;
         let seed = order.seed.part("auth certificate");
-        certificates.auth = Some(authority.auth.issue(&key, subject, validity, &seed, extensions)?);
+        certificates.auth = Some(authority.auth.issue(key, subject, validity, &seed, extensions)?);
     }
     if order.auth_ca.unwrap_or(order.auth_certificate) && order.kind.has_auth() {
         certificates.auth_ca = Some(authority.auth.to_pem()?);
@@ -265,9 +266,9 @@ pub fn clerk_step(image: &mut Image, order: &Order, authority: &Authority) -> Re
         let count = order.seed.text("sign subject", 5, DIGITS);
         let subject = certificate::sign_subject(&instant, &count, resident).map_err(CertificateError::from)?;
         let extensions = certificate::sign_extensions(&authority.sign.name(), resident)?;
-        let key = public_key(&image.keys.sign, "signature")?;
+        let key = public_key(image.kind, &image.keys.sign, "signature")?;
         let seed = order.seed.part("sign certificate");
-        certificates.sign = Some(authority.sign.issue(&key, subject, validity, &seed, extensions)?);
+        certificates.sign = Some(authority.sign.issue(key, subject, validity, &seed, extensions)?);
     }
     if order.sign_ca.unwrap_or(order.sign_certificate) {
         certificates.sign_ca = Some(authority.sign.to_pem()?);
@@ -276,8 +277,14 @@ pub fn clerk_step(image: &mut Image, order: &Order, authority: &Authority) -> Re
     Ok(())
 }
 
-fn public_key(pem: &Option<String>, name: &'static str) -> Result<PublicKey, IssueError> {
+/// Whether somebody born then is under 18. What is not known is 0, and so long ago.
+fn is_minor(Birth { year, month, day, .. }: Birth, today: Date) -> bool {
+    let (this_year, this_month, today) = today.parts();
+    (year, month, day) > (this_year - 18, this_month, today)
+}
+
+fn public_key(kind: Kind, pem: &Option<String>, name: &'static str) -> Result<SubjectPublicKeyInfoOwned, IssueError> {
     let pem = pem.as_ref().ok_or(IssueError::NoKey(name))?;
-    let key = PrivateKey::from_pkcs8_pem(pem).map_err(|_| IssueError::UnusableKey(name))?;
-    Ok(key.to_public_key())
+    let key = PrivateKey::from_pem(kind.algorithm(), pem).map_err(|_| IssueError::UnusableKey(name))?;
+    Ok(key.public().map_err(CertificateError::from)?)
 }

@@ -20,6 +20,7 @@ pub mod image;
 pub mod issue;
 pub mod local;
 pub mod logged;
+mod private_key;
 pub mod report;
 pub mod resident;
 pub mod seed;

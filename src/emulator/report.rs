@@ -142,7 +142,9 @@ impl CardReport {
         });
         let label: Option<Vec<u8>> = info.and_then(|info| info.into_iter().take(32).collect());
         let label = String::from_utf8(label.ok_or(Unusable::Kind)?).map_err(|_| Unusable::Kind)?;
-        Kind::ALL.into_iter().find(|kind| kind.label() == label.trim_end()).ok_or(Unusable::Kind)
+        // A report is of the application of today, which what may be the next card has not.
+        let mut kinds = Kind::ALL.into_iter().filter(|kind| *kind != Kind::Next);
+        kinds.find(|kind| kind.label() == label.trim_end()).ok_or(Unusable::Kind)
     }
 
     /// What a card made from this report answers otherwise, a line each, given the report of that card. What one of the two
@@ -276,6 +278,17 @@ mod tests {
         assert_eq!(parse("hello"), Err(Unusable::Line(2)));
         assert_eq!(parse("probe x\n> 00A4\n< 9000"), Err(Unusable::CutOff));
         assert_eq!(parse("end").unwrap().kind(), Err(Unusable::Kind));
+    }
+
+    #[test]
+    fn a_report_is_about_a_card_of_today() {
+        let of = |kind: Kind| {
+            let label: String = format!("{:160}", kind.label()).bytes().map(|byte| format!("{byte:02X}")).collect();
+            let text = format!("{FORMAT}\nprobe token-info\n> 00B08600A0\n< {label} 9000\nend");
+            CardReport::parse(&text).unwrap().kind()
+        };
+        assert_eq!(of(Kind::MyNumber), Ok(Kind::MyNumber));
+        assert_eq!(of(Kind::Next), Err(Unusable::Kind));
     }
 
     #[test]

@@ -25,14 +25,20 @@ impl Rival {
 
     /// Sends a command and answers its status word; once more after the 6F00 that follows a power-up.
     pub fn send(&self, command: &[u8]) -> u16 {
-        let mut room = [0; 512];
-        let mut transmit = || {
+        self.ask(command).1
+    }
+
+    /// The same, and the data before it.
+    pub fn ask(&self, command: &[u8]) -> (Vec<u8>, u16) {
+        let transmit = || {
+            let mut room = [0; 512];
             let answer = self.0.transmit(command, &mut room).expect("the card answers");
-            u16::from_be_bytes(*answer.last_chunk().expect("a status word"))
+            let (data, sw) = answer.split_last_chunk().expect("a status word");
+            (data.to_vec(), u16::from_be_bytes(*sw))
         };
         match transmit() {
-            0x6F00 => transmit(),
-            sw => sw,
+            (_, 0x6F00) => transmit(),
+            answer => answer,
         }
     }
 

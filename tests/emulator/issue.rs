@@ -12,13 +12,15 @@ use x509_cert::Certificate;
 
 #[test]
 fn the_same_order_makes_the_same_card_byte_for_byte() {
-    let order = order(Kind::Juki);
-    let text = issue::personalise(&order).unwrap().to_text().unwrap();
-    assert_eq!(text, issue::personalise(&order).unwrap().to_text().unwrap());
-    let other = issue::personalise(&Order { seed: Seed::from(2), ..order }).unwrap();
-    let same_but_seed = other.to_text().unwrap();
-    assert_ne!(text, same_but_seed);
-    assert_ne!(other.keys.sign, image(Kind::Juki).keys.sign);
+    for kind in [Kind::Juki, Kind::Next] {
+        let order = order(kind);
+        let text = issue::personalise(&order).unwrap().to_text().unwrap();
+        assert_eq!(text, issue::personalise(&order).unwrap().to_text().unwrap(), "{kind}");
+        let other = issue::personalise(&Order { seed: Seed::from(2), ..order }).unwrap();
+        let same_but_seed = other.to_text().unwrap();
+        assert_ne!(text, same_but_seed, "{kind}");
+        assert_ne!(other.keys.sign, image(kind).keys.sign, "{kind}");
+    }
 }
 
 #[test]
@@ -64,6 +66,23 @@ fn certificates_end_with_the_card_if_that_comes_first() {
     assert_eq!(last(Kind::Juki, None), day(2029, 1, 14));
     let expired = Order { expiry: Some(day(2026, 1, 14)), ..order(Kind::MyNumber) }.last_day();
     assert!(matches!(expired, Err(IssueError::Expired)));
+}
+
+/// card.md §6.3: ten years, five for who is under 18; §12.1: birthdays are counted.
+#[test]
+fn a_next_cards_certificates_last_ten_years_or_five_for_who_is_under_18() {
+    let last = |year, month, day| {
+        let resident = Resident { birth: Birth { era: Era::Heisei, year, month, day }, ..Resident::default() };
+        let (year, month, day) = Order { resident, ..order(Kind::Next) }.last_day().unwrap().parts();
+        format!("{year}-{month}-{day}")
+    };
+    // Issued on 15 January 2026.
+    assert_eq!(last(1995, 5, 5), "2035-5-5");
+    assert_eq!(last(2008, 1, 15), "2036-1-15", "18 on that day");
+    assert_eq!(last(2008, 1, 16), "2030-1-16", "a day younger");
+    assert_eq!(last(2008, 0, 0), "2036-1-15");
+    assert_eq!(last(2009, 0, 0), "2031-1-15");
+    assert_eq!(last(0, 0, 0), "2036-1-15", "not known");
 }
 
 #[test]

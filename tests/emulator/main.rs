@@ -4,6 +4,7 @@
 mod certificates;
 mod fixture;
 mod issue;
+mod next;
 mod readers;
 mod scripts;
 mod signatures;

@@ -3,10 +3,9 @@
 
 use super::files::CertificateName;
 use crate::emulator::image::{Image, Malformed};
+use crate::emulator::private_key::PrivateKey;
 use crate::emulator::store::{ImageError, Store};
 use crate::emulator::switches::Listed;
-use rsa::PrivateKey;
-use rsa::pkcs8::DecodePrivateKey;
 use std::path::PathBuf;
 
 /// RNG, LOGIN_REQUIRED, USER_PIN_INITIALIZED, TOKEN_INITIALIZED of PKCS#11's `CK_TOKEN_INFO`.
@@ -35,7 +34,7 @@ impl Contents {
             Store::Memory(_) => PathBuf::from("this practice card"),
         };
         let key = |pem: &Option<String>, name| match pem {
-            Some(pem) => match PrivateKey::from_pkcs8_pem(pem) {
+            Some(pem) => match PrivateKey::from_pem(image.kind.algorithm(), pem) {
                 Ok(key) => Ok(Some(key)),
                 Err(_) => Err(ImageError::Key(place(), name)),
             },

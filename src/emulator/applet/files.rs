@@ -1,4 +1,5 @@
-//! The card's applications and their elementary files (`card.md` §1.3, §2.1, §2.4, §10), as tables.
+//! The card's applications and their elementary files (`card.md` §1.3, §2.1, §2.4, §10), as tables; and those of what may
+//! be the next card, which are all guesses (`card.md` §12.1).
 
 use crate::emulator::image::{Kind, SecretName};
 
@@ -9,6 +10,8 @@ pub enum Application {
     Issuer,
     /// Public personal authentication.
     Jpki,
+    /// What may take its place on the next card.
+    Next,
     /// Common card data.
     Common,
     /// Resident register.
@@ -25,6 +28,8 @@ impl Application {
         match self {
             Application::Issuer => &[0xA0, 0x00, 0x00, 0x01, 0x51, 0x00, 0x00],
             Application::Jpki => &[0xD3, 0x92, 0xF0, 0x00, 0x26, 0x01, 0x00, 0x00, 0x00, 0x01],
+            // "JPKINEXT", version 1: a guess. F begins the identifiers that nobody registers (ISO/IEC 7816-5).
+            Application::Next => &[0xF0, 0x4A, 0x50, 0x4B, 0x49, 0x4E, 0x45, 0x58, 0x54, 0x01],
             Application::Common => &[0xD3, 0x92, 0x10, 0x00, 0x31, 0x00, 0x01, 0x01, 0x01, 0x00],
             Application::Juki => &[0xD3, 0x92, 0x10, 0x00, 0x31, 0x00, 0x01, 0x01, 0x04, 0x01],
             Application::Surface => &[0xD3, 0x92, 0x10, 0x00, 0x31, 0x00, 0x01, 0x01, 0x04, 0x02],
@@ -34,11 +39,13 @@ impl Application {
 
     /// The applications of a kind of card, in the order in which the beginning of an AID finds them.
     pub fn of(kind: Kind) -> &'static [Application] {
-        use Application::{Common, Issuer, Jpki, Juki, Surface, Text};
+        use Application::{Common, Issuer, Jpki, Juki, Next, Surface, Text};
         match kind {
             Kind::MyNumber => &[Issuer, Jpki, Common, Juki, Surface, Text],
             Kind::Juki => &[Issuer, Jpki, Juki],
             Kind::Android | Kind::Ios => &[Issuer, Jpki],
+            // The plan has one more, for what is printed on the card (`card.md` §6.3). A practice card has nothing for it.
+            Kind::Next => &[Issuer, Next],
         }
     }
 
@@ -47,6 +54,7 @@ impl Application {
         match self {
             Application::Jpki if kind == Kind::Juki => JUKI_CARD,
             Application::Jpki => JPKI,
+            Application::Next => NEXT,
             Application::Common => COMMON,
             Application::Text => TEXT,
             Application::Juki | Application::Surface => CLOSED,
@@ -101,7 +109,7 @@ pub enum KeyName {
 }
 
 impl KeyName {
-    /// The secret that opens it.
+    /// The secret in front of it.
     pub fn secret(self) -> SecretName {
         match self {
             KeyName::Auth => SecretName::Auth,
@@ -142,6 +150,20 @@ const JUKI_CARD: &[(u16, File)] = &[
     (0x001C, File::Internal),
     (0x001D, File::Internal),
     (0x001E, File::Internal),
+];
+
+/// A guess, all of it (`card.md` §12.1).
+const NEXT: &[(u16, File)] = &[
+    (0x0006, File::TokenInfo),
+    (0x0008, File::Status),
+    (0x0011, File::Certificate(CertificateName::Auth)),
+    (0x0012, File::Certificate(CertificateName::AuthCa)),
+    (0x0013, File::Certificate(CertificateName::Sign)),
+    (0x0014, File::Certificate(CertificateName::SignCa)),
+    (0x0015, File::Key(KeyName::Auth)),
+    (0x0016, File::Secret(SecretName::Auth)),
+    (0x0017, File::Key(KeyName::Sign)),
+    (0x0018, File::Secret(SecretName::Sign)),
 ];
 
 const COMMON: &[(u16, File)] = &[(0x0001, File::Protected), (0x0019, File::Authentication)];

@@ -151,7 +151,7 @@ impl Applet {
             Request::Data { tag, le } => self.data_object(tag, le),
             Request::InternalAuthenticate { key, challenge, le } => self.internal_authenticate(key, challenge, le),
             Request::SetSessionKey => Err(match self.state.application {
-                Application::Jpki => Sw::NOT_VERIFIED,
+                Application::Jpki | Application::Next => Sw::NOT_VERIFIED,
                 Application::Common | Application::Surface => NO_SECURITY_ENVIRONMENT,
                 Application::Text if self.switches().text_session_key => NO_SECURITY_ENVIRONMENT,
                 _ => Sw::UNKNOWN_INS,
@@ -160,7 +160,7 @@ impl Applet {
             Request::LastCommand => Err(Sw::WRONG_LENGTH),
             Request::SecureMessaging { ins } => Err(match (self.state.application, ins) {
                 (_, SELECT) => Sw::NO_SECURE_MESSAGING,
-                (Application::Jpki, READ_BINARY | VERIFY) => NO_SECURE_MESSAGING_HERE,
+                (Application::Jpki | Application::Next, READ_BINARY | VERIFY) => NO_SECURE_MESSAGING_HERE,
                 _ => Sw::NO_SECURE_MESSAGING,
             }),
         }
@@ -200,7 +200,7 @@ impl Applet {
         }
         let contents = match file {
             File::Certificate(name) => {
-                if self.certificate_needs(name).is_some_and(|secret| !self.state.verified.contains(&secret)) {
+                if self.certificate_needs(name).is_some_and(|secret| !self.is_open(secret)) {
                     return Err(Sw::NOT_VERIFIED);
                 }
                 self.contents.certificate(name)
@@ -217,6 +217,14 @@ impl Applet {
         let data = rest.get(..le).unwrap_or(rest).to_vec();
         self.state.current = Some(id);
         Ok(data)
+    }
+
+    /// Whether what is behind that secret may be used. On the next card the verified password makes the PIN unnecessary; that
+    /// the PIN cannot be changed without itself is a guess.
+    fn is_open(&self, secret: SecretName) -> bool {
+        let verified = |secret| self.state.verified.contains(&secret);
+        let does_for_pin = self.contents.image.kind.password_does_for_pin();
+        verified(secret) || secret == SecretName::Auth && does_for_pin && verified(SecretName::Sign)
     }
 
     /// The secret in front of a certificate.
@@ -240,7 +248,7 @@ impl Applet {
     /// hold its signature against anything, since its public half is on no card: any bytes will do, if the same challenge
     /// gets the same ones.
     fn internal_authenticate(&mut self, key: Target, challenge: &[u8], le: usize) -> Result<Vec<u8>, Sw> {
-        if self.state.application == Application::Jpki {
+        if matches!(self.state.application, Application::Jpki | Application::Next) {
             return Err(Sw::NOT_VERIFIED);
         }
         let (id, file) = self.resolve(key, Sw::KEY_NOT_FOUND)?;

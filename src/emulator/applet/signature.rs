@@ -1,15 +1,26 @@
-//! COMPUTE DIGITAL SIGNATURE in its six schemes (`card.md` §3.6).
+//! COMPUTE DIGITAL SIGNATURE in its six schemes of RSA (`card.md` §3.6), and in the one of ECDSA that the next card may have
+//! (`card.md` §12.1).
 
 use super::Applet;
 use super::files::{File, KeyName};
 use super::request::Target;
 use crate::apdu::Sw;
-use crate::emulator::image::Kind;
+use crate::emulator::image::{Algorithm, Kind};
+use crate::emulator::private_key::PrivateKey;
 use crate::emulator::switches::{Answers, Schemes, UnknownScheme, WrongInput};
+use p384::ecdsa::signature::hazmat::RandomizedPrehashSigner;
+use p384::ecdsa::{self, SigningKey};
+use rand_chacha::ChaCha20Rng;
 use rsa::traits::PublicKeyParts;
 use rsa::{Pkcs1v15Sign, Pss};
 use sha2::{Digest, Sha256};
 use std::time::Duration;
+
+/// Bytes of the longest hash that a card with P-384 keys takes, and of a signature of its. Guesses.
+const LONGEST_HASH: usize = 64;
+const ECDSA_SIGNATURE: usize = 2 * HALF;
+/// Bytes of each of a signature's two numbers, and of the part of a hash that is signed.
+const HALF: usize = 48;
 
 /// What P1 stands for.
 #[derive(Clone, Copy)]
@@ -27,6 +38,8 @@ enum Input {
     Hash,
     /// A message, which the card hashes.
     Message,
+    /// A hash of any length up to [`LONGEST_HASH`].
+    AnyHash,
 }
 
 /// What is made of it.
@@ -38,10 +51,13 @@ enum Padding {
     DigestInfo,
     /// RSASSA-PSS.
     Pss,
+    /// Nothing: ECDSA signs the hash.
+    None,
 }
 
 impl Scheme {
-    fn of(p1: u8, on: Schemes) -> Option<Scheme> {
+    /// The schemes of RSA.
+    fn of_rsa(p1: u8, on: Schemes) -> Option<Scheme> {
         let (input, padding) = match p1 {
             0 => (Input::Verbatim, Padding::Bare),
             1 => (Input::Message, Padding::Bare),
@@ -58,16 +74,21 @@ impl Scheme {
         };
         has.then_some(Scheme { input, padding })
     }
+
+    /// The only one of ECDSA, and a guess: P1 = 00, with a hash that the caller made.
+    fn of_ecdsa(p1: u8) -> Option<Scheme> {
+        (p1 == 0).then_some(Scheme { input: Input::AnyHash, padding: Padding::None })
+    }
 }
 
 impl Applet {
     pub(super) fn sign(&mut self, p1: u8, key: Option<Target>, input: &[u8], le: Option<usize>) -> Result<Vec<u8>, Sw> {
-        let scheme = Scheme::of(p1, self.schemes());
+        let scheme = self.scheme(p1);
         if scheme.is_none() && self.switches().unknown_scheme == UnknownScheme::BeforePin {
             return Err(Sw::WRONG_P1P2);
         }
         let name = self.key(key)?;
-        if !self.state.verified.contains(&name.secret()) {
+        if !self.is_open(name.secret()) {
             return Err(Sw::NOT_VERIFIED);
         }
         if input.is_empty() || self.lacks(le) {
@@ -79,10 +100,14 @@ impl Applet {
             KeyName::Sign => &self.contents.sign_key,
         };
         let key = key.as_ref().ok_or(Sw::KEY_NOT_FOUND)?;
-        let size = key.size();
+        let size = match key {
+            PrivateKey::Rsa(key) => key.size(),
+            PrivateKey::P384(_) => ECDSA_SIGNATURE,
+        };
         let longest = match scheme.input {
             Input::Verbatim => size - 11,
             Input::Hash | Input::Message => 255,
+            Input::AnyHash => LONGEST_HASH,
         };
         if input.len() > longest || matches!(scheme.input, Input::Hash) && input.len() != 32 {
             return Err(match self.switches().wrong_input {
@@ -97,21 +122,28 @@ impl Applet {
             return Err(Sw::WRONG_LENGTH);
         }
         let hashed = match scheme.input {
-            Input::Verbatim | Input::Hash => input.to_vec(),
+            Input::Verbatim | Input::Hash | Input::AnyHash => input.to_vec(),
             Input::Message => Sha256::digest(input).to_vec(),
         };
         let random = &mut self.random;
-        let signature = match scheme.padding {
-            Padding::Bare => key.sign_with_rng(random, Pkcs1v15Sign::new_unprefixed(), &hashed),
-            Padding::DigestInfo => key.sign_with_rng(random, Pkcs1v15Sign::new::<Sha256>(), &hashed),
-            Padding::Pss => {
-                let salt = self.contents.image.switches.pss_salt.bytes();
-                key.sign_with_rng(random, Pss::<Sha256>::new_with_salt(salt), &hashed)
+        let signature = match (key, scheme.padding) {
+            (PrivateKey::Rsa(key), Padding::Bare) => {
+                key.sign_with_rng(random, Pkcs1v15Sign::new_unprefixed(), &hashed).ok()
             }
+            (PrivateKey::Rsa(key), Padding::DigestInfo) => {
+                key.sign_with_rng(random, Pkcs1v15Sign::new::<Sha256>(), &hashed).ok()
+            }
+            (PrivateKey::Rsa(key), Padding::Pss) => {
+                let salt = self.contents.image.switches.pss_salt.bytes();
+                key.sign_with_rng(random, Pss::<Sha256>::new_with_salt(salt), &hashed).ok()
+            }
+            (PrivateKey::P384(key), Padding::None) => ecdsa(key, random, &hashed),
+            // A card has the schemes of its own keys only.
+            (PrivateKey::Rsa(_), Padding::None) | (PrivateKey::P384(_), _) => None,
         };
         // A slow card's own time, not a wait for anything.
         std::thread::sleep(Duration::from_millis(u64::from(self.switches().signature_ms)));
-        signature.map_err(|_| Sw::NO_DIAGNOSIS)
+        signature.ok_or(Sw::NO_DIAGNOSIS)
     }
 
     /// The key a command names. A Juki card knows the form P2 = 00 only, which means the current one (`card.md` §10).
@@ -128,10 +160,22 @@ impl Applet {
         Ok(name)
     }
 
-    fn schemes(&self) -> Schemes {
-        match self.contents.image.kind {
-            Kind::Juki => Schemes::PaddingOnly,
-            _ => self.switches().schemes,
+    fn scheme(&self, p1: u8) -> Option<Scheme> {
+        let kind = self.contents.image.kind;
+        match kind.algorithm() {
+            Algorithm::P384 => Scheme::of_ecdsa(p1),
+            Algorithm::Rsa { .. } if kind == Kind::Juki => Scheme::of_rsa(p1, Schemes::PaddingOnly),
+            Algorithm::Rsa { .. } => Scheme::of_rsa(p1, self.switches().schemes),
         }
     }
+}
+
+/// Both numbers of a signature, one behind the other. Signed are the leftmost 384 bits of the hash (FIPS 186-5 §6.4.1); a
+/// shorter one is the number that it spells.
+fn ecdsa(key: &SigningKey, random: &mut ChaCha20Rng, hash: &[u8]) -> Option<Vec<u8>> {
+    let leftmost = hash.get(..HALF).unwrap_or(hash);
+    let mut number = [0; HALF];
+    number.get_mut(HALF - leftmost.len()..)?.copy_from_slice(leftmost);
+    let signature: ecdsa::Signature = key.sign_prehash_with_rng(random, &number).ok()?;
+    Some(signature.to_bytes().to_vec())
 }
