@@ -19,7 +19,7 @@ pub enum ForeignKind {
     Mifare,
     /// Says 9000 to every SELECT, and to most of the rest.
     SaysYes,
-    /// No applet of ours, and an application current from the start whose PINs answer to the short ids 18 and 1B: a
+    /// No applet of ours, and an application current from the start whose PINs answer to the short ids 16, 18 and 1B: a
     /// VERIFY meant for us would spend its tries.
     PinTrap,
     /// Does not answer to power-up.
@@ -88,8 +88,8 @@ impl ForeignKind {
         match self {
             ForeignKind::DrivingLicence => &[0x81, 0x82],
             ForeignKind::Bank => &[0x80],
-            ForeignKind::SaysYes => &[0x80, 0x98, 0x9B],
-            ForeignKind::PinTrap => &[0x80, 0x98, 0x9B],
+            ForeignKind::SaysYes => &[0x80, 0x96, 0x98, 0x9B],
+            ForeignKind::PinTrap => &[0x80, 0x96, 0x98, 0x9B],
             ForeignKind::Felica | ForeignKind::Mifare | ForeignKind::Mute => &[],
         }
     }
