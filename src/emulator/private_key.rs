@@ -52,3 +52,32 @@ impl PrivateKey {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use zeroize::ZeroizeOnDrop;
+
+    const RSA: Algorithm = Algorithm::Rsa { bits: 1024 };
+
+    #[test]
+    fn every_kind_of_key_is_wiped_as_it_is_given_back() {
+        fn wiped<T: ZeroizeOnDrop>(_: &T) {}
+        for algorithm in [RSA, Algorithm::P384] {
+            match PrivateKey::new(algorithm, &Seed::from(1), "key").unwrap() {
+                PrivateKey::Rsa(key) => wiped(&key),
+                PrivateKey::P384(key) => wiped(&key),
+            }
+        }
+    }
+
+    #[test]
+    fn a_key_is_read_back_as_it_was_written_and_as_no_other_kind() {
+        for (own, other) in [(RSA, Algorithm::P384), (Algorithm::P384, RSA)] {
+            let key = PrivateKey::new(own, &Seed::from(1), "key").unwrap();
+            let pem = key.to_pem().unwrap();
+            assert_eq!(PrivateKey::from_pem(own, &pem).unwrap().public(), key.public());
+            assert!(PrivateKey::from_pem(other, &pem).is_err(), "{own:?} for {other:?}");
+        }
+    }
+}

@@ -1,10 +1,12 @@
 //! What may be the next card: its keys, signatures and certificates, with OpenSSL as the second opinion. What it answers to
 //! which command is in `tests/scripts/next.toml`.
 
-use crate::fixture::{bytes, card, data, directory, hex, image, send};
+use crate::fixture::{bytes, card, data, directory, hex, image, order, send};
 use der::{DecodePem, Encode};
 use jpki_pkcs11::emulator::image::{Image, Kind};
+use jpki_pkcs11::emulator::issue::{self, Order};
 use jpki_pkcs11::emulator::logged::Logged;
+use jpki_pkcs11::emulator::resident::Resident;
 use jpki_pkcs11::emulator::store::{ImageError, Store};
 use jpki_pkcs11::emulator::{PracticeCard, PracticeReaders};
 use jpki_pkcs11::transport::{Readers, Transaction};
@@ -126,6 +128,29 @@ fn openssl_reads_the_certificates_as_they_are_meant() {
         // RFC 5758 §3.2: without parameters.
         assert!(certificate(pem).signature_algorithm().parameters.is_none());
     }
+}
+
+/// What moving house comes to: the same keys, certified anew by the same authority.
+#[test]
+fn a_card_that_is_certified_again_keeps_its_keys_and_openssl_verifies_the_new_certificates() {
+    let order = order(Kind::Next);
+    let first = issue::personalise(&order).unwrap();
+    let mut again = first.clone();
+    let resident = Resident { address: "見本県練習市新町2番地".into(), ..Resident::default() };
+    issue::clerk_step(&mut again, &Order { resident, ..order.clone() }, &order.authority().unwrap()).unwrap();
+    assert!(again.keys == first.keys && again.secrets == first.secrets);
+    assert!(again.certificates.sign_ca == first.certificates.sign_ca);
+    let numbers = [&first, &again].map(|image| {
+        let certificate = certificate(&image.certificates.sign);
+        certificate.tbs_certificate().serial_number().as_bytes().to_vec()
+    });
+    assert_ne!(numbers[0], numbers[1]);
+    assert_eq!(public_key(&again.certificates.sign), public_key(&first.certificates.sign));
+    let directory = directory();
+    fs::write(directory.path().join("leaf"), again.certificates.sign.as_ref().unwrap()).unwrap();
+    fs::write(directory.path().join("ca"), again.certificates.sign_ca.as_ref().unwrap()).unwrap();
+    let (done, text) = openssl(directory.path(), "verify -x509_strict -attime 1768446000 -CAfile ca leaf");
+    assert!(done && text.contains(": OK"), "{text}");
 }
 
 #[test]
