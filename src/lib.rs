@@ -15,7 +15,7 @@
 //! tlv:
 //! words:
 //! config:      sys text
-//! logging:     sys text
+//! logging:     text
 //! transport:   apdu sys
 //! logins:      key sys transport
 //! cert:        text words

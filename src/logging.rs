@@ -1,20 +1,19 @@
 //! The log: a file private to the user, and never stdout or stderr, which belong to the program that loaded the module.
 
-use crate::sys::Leaked;
 use crate::text::sanitise;
 use der::DateTime;
 use log::{LevelFilter, Log, Metadata, Record};
+use once_cell::race::OnceBox;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
-/// Where the lines of this process go. The `log` crate takes one logger per process.
-static LOG: ProcessLog = ProcessLog(Leaked::new());
-
-/// The log of this process, whose file may be lost to it and opened again.
-struct ProcessLog(Leaked<LogFile>);
+/// Where the lines of this process go. Of two threads that start it at once one has opened the file in vain; with a lock
+/// around it, a child that was forked in that moment would wait for ever.
+static LOG: OnceBox<LogFile> = OnceBox::new();
 
 /// A log file.
 ///
@@ -31,6 +30,8 @@ pub struct LogFile {
     identity: (u64, u64),
     path: PathBuf,
     user: u32,
+    /// The same file, opened again when the descriptor had been closed.
+    next: OnceBox<LogFile>,
 }
 
 /// Why there is no log.
@@ -50,38 +51,25 @@ pub enum Error {
 /// # Errors
 /// [`Error`]; the process then goes on without a log.
 pub fn start(path: &Path, user: u32, level: LevelFilter) -> Result<(), Error> {
-    if LOG.0.get().is_none() {
-        let opened = LogFile::open(path, user)?;
-        // Of two threads at once, one has opened the file in vain.
-        let _ = LOG.0.replace_if(None, Box::new(opened));
-        // Fails only if a logger is set, which then is the same one.
-        let _ = log::set_logger(&LOG);
+    let log = LOG.get_or_try_init(|| LogFile::open(path, user).map(Box::new))?;
+    // The `log` crate takes one logger per process, and whoever comes while one is being set waits: a child of that moment
+    // would for ever. Such a child has no log.
+    static SET: AtomicBool = AtomicBool::new(false);
+    if SET.compare_exchange(false, true, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+        // Fails only if the program, which has this code linked in, has set one of its own.
+        let _ = log::set_logger(log);
     }
     log::set_max_level(level);
     Ok(())
 }
 
-impl ProcessLog {
-    /// The file to write to, opened again where its descriptor has been closed. The old one is leaked: to close it would be
-    /// to close whatever file has its number now.
-    fn file(&self) -> Option<&'static LogFile> {
-        let file = self.0.get()?;
-        if file.is_still_open() {
-            return Some(file);
-        }
-        let reopened = LogFile::open(&file.path, file.user).ok()?;
-        // Another thread may have been faster.
-        self.0.replace_if(Some(file), Box::new(reopened)).map_or_else(|other| other, Some)
-    }
-}
-
-impl Log for ProcessLog {
+impl Log for LogFile {
     fn enabled(&self, _: &Metadata) -> bool {
         true
     }
 
     fn log(&self, record: &Record) {
-        if let Some(file) = self.file() {
+        if let Some(file) = self.current() {
             file.say(record);
         }
     }
@@ -113,7 +101,21 @@ impl LogFile {
         let identity = (metadata.dev(), metadata.ino());
         // A daemon goes to another directory, too.
         let path = fs::canonicalize(path)?;
-        Ok(LogFile { file, identity, path, user })
+        Ok(LogFile { file, identity, path, user, next: OnceBox::new() })
+    }
+
+    /// The file to write to, opened again where its descriptor has been closed. The old one stays: to close it would be to
+    /// close whatever file has its number now.
+    fn current(&self) -> Option<&LogFile> {
+        let mut last = self;
+        while let Some(next) = last.next.get() {
+            last = next;
+        }
+        if last.is_still_open() {
+            return Some(last);
+        }
+        // Another thread may be faster.
+        last.next.get_or_try_init(|| LogFile::open(&last.path, last.user).map(Box::new)).ok()
     }
 
     /// Whether the descriptor is that of the file that was opened.

@@ -1,7 +1,8 @@
 //! The system calls that need `unsafe`: who runs this process and which one it is, where this library was loaded from, memory
-//! that holds a secret, what is to happen at a fork, at the process's end and at a thread's cancellation, a pointer that a
-//! forked child may replace without touching a lock, rights that a file's mode does not tell, and a PKCS#11 module that is
-//! opened from outside. Linux has all of it; elsewhere what is missing is left out, and each item says what that costs.
+//! that holds a secret, what is to happen at a fork, at the process's end and at a thread's cancellation and is registered
+//! once, a pointer that a forked child may replace without touching a lock, rights that a file's mode does not tell, and a
+//! PKCS#11 module that is opened from outside. Linux has all of it; elsewhere what is missing is left out, and each item says
+//! what that costs.
 
 #![allow(unsafe_code)]
 
@@ -18,6 +19,7 @@ mod filesystem;
 pub mod module;
 mod private;
 mod process;
+mod registered;
 mod rename;
 mod wiping;
 
@@ -38,6 +40,7 @@ pub use filesystem::{Filesystem, filesystem};
 pub use locked::LockedBytes;
 pub use private::{is_private, make_private};
 pub use process::Process;
+pub use registered::Registered;
 pub use rename::rename_to_new;
 
 /// Whether the process runs with privileges its starter lacks (setuid, setgid, file capabilities), so that neither the

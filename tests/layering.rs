@@ -86,6 +86,21 @@ fn private_keys_are_the_practice_cards_only() {
     assert_eq!(with.keys().collect::<Vec<_>>(), ["emulator"], "{with:?}");
 }
 
+/// What the module leaves to others, and to whom, was agreed on.
+#[test]
+fn the_agreed_packages_are_direct_dependencies_and_each_is_used() {
+    let manifest = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml")).unwrap();
+    let manifest: toml::Table = manifest.parse().unwrap();
+    let sources = sources();
+    for package in ["cryptoki-sys", "pcsc", "rsa", "sha2", "x509-cert", "once_cell", "parking_lot"] {
+        let dependency = manifest["dependencies"].get(package).unwrap_or_else(|| panic!("{package} is no dependency"));
+        assert!(dependency.get("optional").is_none(), "{package} is left out of the bare module");
+        let name = package.replace('-', "_");
+        let used = |source: &Source| source.names(&[&name]) && !source.is_test();
+        assert!(sources.iter().any(used), "{package} is used nowhere");
+    }
+}
+
 #[test]
 fn the_module_knows_no_network_and_starts_no_process() {
     let network = files(|source| source.names(&["TcpStream", "TcpListener", "UdpSocket", "ToSocketAddrs"]));

@@ -13,10 +13,10 @@ pub fn since_boot() -> Duration {
             return Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0));
         }
     }
-    use std::sync::OnceLock;
+    use once_cell::race::OnceBox;
     use std::time::Instant;
-    static START: OnceLock<Instant> = OnceLock::new();
-    START.get_or_init(Instant::now).elapsed()
+    static START: OnceBox<Instant> = OnceBox::new();
+    START.get_or_init(|| Instant::now().into()).elapsed()
 }
 
 #[cfg(all(test, target_os = "linux", not(miri)))]

@@ -1,9 +1,10 @@
 //! Descriptors that a forked child must not keep: a lock belongs to the open file, and lives as long as one process has it
 //! open. A child that kept its parent's would keep a login alive that nobody ends.
 
+use super::Registered;
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
-use std::sync::atomic::{AtomicI32, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicI32, Ordering};
 
 /// As many as a process can have of them. A card has two locks in each of three places.
 const ROOM: usize = 256;
@@ -39,16 +40,11 @@ impl Drop for ClosedInChildren {
     }
 }
 
-/// Has the system call [`close_all`] in children. Without a lock that a child could find held: whoever comes while another
-/// thread registers goes on, and a fork in that moment is not served, as none before it was.
+/// Has the system call [`close_all`] in children. A fork while another thread registers is not served, as none before it
+/// was.
 fn watch() -> io::Result<()> {
-    const BEFORE: u8 = 0;
-    const WATCHING: u8 = 1;
-    static STATE: AtomicU8 = AtomicU8::new(BEFORE);
-    if STATE.compare_exchange(BEFORE, WATCHING, Ordering::AcqRel, Ordering::Relaxed).is_err() {
-        return Ok(());
-    }
-    super::at_fork(nothing, nothing, close_all).inspect_err(|_| STATE.store(BEFORE, Ordering::Release))
+    static WATCHED: Registered = Registered::not_yet();
+    WATCHED.ensure(|| super::at_fork(nothing, nothing, close_all))
 }
 
 extern "C" fn nothing() {}

@@ -2,7 +2,7 @@
 //! depends on.
 
 use super::Process;
-use std::sync::OnceLock;
+use once_cell::race::OnceBox;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The thread that ends the process; 0 while nobody does. No thread has that number.
@@ -10,12 +10,13 @@ static ENDING: AtomicU64 = AtomicU64::new(0);
 /// The life of that process: a child that another thread has forked meanwhile goes on.
 static LIFE: AtomicU64 = AtomicU64::new(0);
 /// What is then to be done.
-static AT_END: OnceLock<fn()> = OnceLock::new();
+static AT_END: OnceBox<fn()> = OnceBox::new();
 
 /// Has `handler` run when this library has its end, as `exit` and a return from main bring it about, in the thread that ends
 /// the process; only the first one given counts. It may neither unwind nor wait for long, and another thread's end is none.
 pub fn at_end(handler: fn()) {
-    AT_END.get_or_init(|| handler);
+    // Refused where there is one.
+    let _ = AT_END.set(Box::new(handler));
 }
 
 /// Whether another thread has begun to end the process: the libraries this one needs may have had their ends by now.

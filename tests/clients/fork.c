@@ -4,7 +4,8 @@
  *          idle       it is logged in, and no call is under way
  *          signing    a thread of it signs all the time
  *          polling    threads of it ask for presence all the time, and one waits for events
- *          searching  the same without a PC/SC service: nobody logs in
+ *          crowded    threads of it open and close sessions all the time, and wait for each other's locks
+ *          searching  threads of it look for readers all the time, and one waits, without a PC/SC service: nobody logs in
  * CHILD    exit             calls nothing and ends as any program does
  *          finalize-first   calls C_Finalize before C_Initialize, as pkcs11-provider does
  *          initialize       calls C_Initialize at once
@@ -31,6 +32,15 @@ static void *keep_polling(void *nothing) {
     while (!stop) {
         if (searching) OK(C_GetSlotList(0, NULL, &count));
         else OK(C_GetSlotInfo(0, &info));
+    }
+    return nothing;
+}
+
+static void *keep_opening(void *nothing) {
+    CK_ULONG own;
+    while (!stop) {
+        OK(C_OpenSession(0, CKF_SERIAL_SESSION, NULL, NULL, &own));
+        OK(C_CloseSession(own));
     }
     return nothing;
 }
@@ -67,7 +77,7 @@ int main(int argc, char **argv) {
     alarm(240);
     const char *when = argv[3];
     int before = strcmp(when, "before") == 0;
-    pthread_t threads[4];
+    pthread_t threads[8];
     int running = 0, waits = 0;
     load(argv[1]);
     pin = argv[2];
@@ -78,6 +88,8 @@ int main(int argc, char **argv) {
     }
     if (strcmp(when, "signing") == 0) {
         pthread_create(&threads[running++], NULL, keep_signing, NULL);
+    } else if (strcmp(when, "crowded") == 0) {
+        while (running < 8) pthread_create(&threads[running++], NULL, keep_opening, NULL);
     } else if (strcmp(when, "polling") == 0 || searching) {
         for (int poller = 0; poller < 2; poller++) pthread_create(&threads[running++], NULL, keep_polling, NULL);
         pthread_create(&threads[running++], NULL, keep_waiting, NULL);

@@ -8,8 +8,8 @@ use crate::common::{Ran, Scratch, eventually, run};
 use jpki_pkcs11::emulator::image::Kind;
 use pcsc::{Disposition, ShareMode};
 use std::path::PathBuf;
-use std::thread;
 use std::time::{Duration, Instant};
+use std::{fs, thread};
 
 /// A card that a reset would log out, so that one would be noticed: the module here holds no PIN to log in again with.
 fn insert_sensitive(pcscd: &Pcscd, scratch: &Scratch, signature_ms: u32) -> Inserted {
@@ -51,6 +51,25 @@ fn a_fork_in_the_middle_of_a_signature_disturbs_neither() {
 #[test]
 fn a_fork_in_the_middle_of_a_poll_disturbs_neither() {
     forks("ends::a_fork_in_the_middle_of_a_poll_disturbs_neither", "polling", 0, 100);
+}
+
+#[test]
+fn a_fork_among_threads_that_wait_for_each_others_locks_disturbs_neither() {
+    forks("ends::a_fork_among_threads_that_wait_for_each_others_locks_disturbs_neither", "crowded", 0, 100);
+}
+
+#[test]
+fn a_fork_beside_the_first_call_leaves_a_child_that_can_begin() {
+    with_pcscd("ends::a_fork_beside_the_first_call_leaves_a_child_that_can_begin", |pcscd| {
+        let scratch = Scratch::new();
+        let log = scratch.path().join("log");
+        // The log is made first of all.
+        pcscd.configure_module(&format!("log = '{}'\nlog_level = 'trace'\n", log.display()));
+        pcscd.stop();
+        let outcome = run(client::program(&scratch, "first.c").arg("1000")).ok();
+        assert_eq!(outcome, "done\n");
+        assert!(fs::read_to_string(&log).unwrap().lines().count() > 2_000);
+    });
 }
 
 #[test]

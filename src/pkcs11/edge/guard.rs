@@ -6,7 +6,7 @@ use crate::sys::Uncancelled;
 use cryptoki_sys::CK_RV;
 use std::cell::{Cell, RefCell};
 use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
-use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Runs the body of the PKCS#11 function `name`. A panic is CKR_GENERAL_ERROR and, since its message may hold anything,
 /// only its place in the source is logged; nothing is printed.
@@ -49,21 +49,23 @@ thread_local! {
     static PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Keeps panics inside an entry point off the standard error stream, which is the host program's.
+/// Keeps panics inside an entry point off the standard error stream, which is the host program's. A hook is set once in a
+/// process and its children. Nobody waits for it: a child that was forked in the middle has no thread that would set it, and
+/// the standard library's own lock around hooks may be held for good there.
 fn hush_panics() {
-    static HOOK: Once = Once::new();
+    static SET: AtomicBool = AtomicBool::new(false);
     // A host that is panicking itself, and cleans up through us, may not change the hook.
-    if std::thread::panicking() {
+    if SET.load(Ordering::Relaxed) || std::thread::panicking() {
         return;
     }
-    HOOK.call_once(|| {
+    if SET.compare_exchange(false, true, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
         let outside = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
             if !keep_place(info) {
                 outside(info);
             }
         }));
-    });
+    }
 }
 
 /// Notes where a panic happened, if that was inside an entry point. It is logged after unwinding, when no lock of a logger

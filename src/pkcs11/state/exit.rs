@@ -10,9 +10,8 @@ use super::slots::{Epoch, Slot};
 use super::token::Login;
 use crate::card::Key;
 use crate::pkcs11::edge::guard::guard;
-use crate::sys;
+use crate::sys::{self, Registered};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -23,11 +22,8 @@ const LONGEST: Duration = Duration::from_secs(2);
 /// Has `at_exit` called when this process ends by `exit` or returns from `main`; registered once in a process, and
 /// inherited by its children.
 pub(crate) fn watch(at_exit: extern "C" fn()) {
-    static WATCHED: AtomicBool = AtomicBool::new(false);
-    if WATCHED.compare_exchange(false, true, Ordering::AcqRel, Ordering::Relaxed).is_ok()
-        && let Err(error) = sys::at_exit(at_exit)
-    {
-        WATCHED.store(false, Ordering::Release);
+    static WATCHED: Registered = Registered::not_yet();
+    if let Err(error) = WATCHED.ensure(|| sys::at_exit(at_exit)) {
         log::warn!("a program that ends without C_Finalize will leave its logins to the next one: {error}");
     }
 }

@@ -9,6 +9,7 @@ use crate::card::Key;
 use crate::config::{Authorities, Config, Tokens};
 use crate::sys;
 use crate::text::sanitise;
+use once_cell::race::OnceBox;
 use std::ffi::OsStr;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -143,16 +144,8 @@ impl From<Tokens> for View {
 impl Origin {
     /// That of this process's module, as it was when first asked for.
     pub(crate) fn of_process() -> &'static Origin {
-        static ORIGIN: sys::Leaked<Origin> = sys::Leaked::new();
-        loop {
-            if let Some(origin) = ORIGIN.get() {
-                return origin;
-            }
-            // Where another thread was faster, its is there now.
-            if let Ok(origin) = ORIGIN.replace_if(None, Box::new(Origin::find())) {
-                return origin;
-            }
-        }
+        static ORIGIN: OnceBox<Origin> = OnceBox::new();
+        ORIGIN.get_or_init(|| Origin::find().into())
     }
 
     fn find() -> Origin {

@@ -14,9 +14,9 @@
 //! died of SIGSEGV, or had them told that the card was gone (measured, 1.9.9). So this library's end, which comes before
 //! libpcsclite's, waits until nobody is in such a moment, and no other thread's call begins any more.
 
-use crate::sys::{self, Process};
+use crate::sys::{self, Process, Registered};
+use once_cell::race::OnceBox;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
-use std::sync::{Once, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -45,14 +45,12 @@ const POLL: Duration = Duration::from_micros(50);
 
 /// Makes the calls of this process known to its forks.
 pub(super) fn watch() {
-    static WATCHED: Once = Once::new();
-    WATCHED.call_once(|| {
-        now();
-        sys::at_end(await_those_inside);
-        if let Err(error) = sys::at_fork(before, after, in_child) {
-            log::warn!("a child that is forked during a call may hang: {error}");
-        }
-    });
+    static WATCHED: Registered = Registered::not_yet();
+    now();
+    sys::at_end(await_those_inside);
+    if let Err(error) = WATCHED.ensure(|| sys::at_fork(before, after, in_child)) {
+        log::warn!("a child that is forked during a call may hang: {error}");
+    }
 }
 
 /// Calls libpcsclite, which answers without waiting for anything but the service.
@@ -151,8 +149,8 @@ extern "C" fn in_child() {
 
 /// Microseconds since this was first asked for, and never [`NOTHING`].
 fn now() -> u64 {
-    static START: OnceLock<Instant> = OnceLock::new();
-    let micros = START.get_or_init(Instant::now).elapsed().as_micros();
+    static START: OnceBox<Instant> = OnceBox::new();
+    let micros = START.get_or_init(|| Instant::now().into()).elapsed().as_micros();
     u64::try_from(micros).unwrap_or(u64::MAX).saturating_add(1)
 }
 
