@@ -298,7 +298,8 @@ fn a_juki_card_is_one_signature_token() {
     });
 }
 
-/// Between the program and the module, it writes every call down.
+/// Between the program and the module. It knows no 3.2 list, so it passes on the one that pkcs11-tool takes, and writes down no
+/// more than that it did.
 #[test]
 fn pkcs11_tool_works_through_opensc_s_spy() {
     with_pcscd("pkcs11_tool_works_through_opensc_s_spy", |pcscd| {
@@ -313,6 +314,6 @@ fn pkcs11_tool_works_through_opensc_s_spy() {
         let shown = ran.ok();
         assert!(shown.contains("No errors"), "{shown}");
         let spied = fs::read_to_string(spied).unwrap();
-        assert!(["C_Login", "C_Sign"].iter().all(|call| spied.contains(call)), "{spied}");
+        assert!(spied.contains("C_GetInterface"), "{spied}");
     });
 }
