@@ -32,7 +32,7 @@
 //! * [`pkcs11`] is what a program loads. It knows no network, starts no process and prints nothing. [`cli`] never imports
 //!   it. Its rooms, and the floors of the files in them, stand on its own page.
 //! * Unsafe code is in [`sys`] (system calls) and at the C edge, `pkcs11/edge/ffi` (pointers) and `pkcs11/edge/entry`
-//!   (the extern functions and symbols), and denied elsewhere. Private RSA keys exist in `emulator` alone.
+//!   (the extern functions and symbols), and denied elsewhere. Private keys exist in `emulator` alone.
 //!
 //! # Sources
 //!

@@ -4,7 +4,7 @@
 
 use jpki_pkcs11::cert::jpki::{self, Personal};
 use jpki_pkcs11::cert::view::{MASK, View, japan_day, personal_rows};
-use jpki_pkcs11::cert::Certificate;
+use jpki_pkcs11::cert::{Certificate, PublicKey};
 use jpki_pkcs11::words::Language;
 use libfuzzer_sys::fuzz_target;
 use std::time::{Duration, SystemTime};
@@ -18,10 +18,14 @@ fuzz_target!(|bytes: &[u8]| {
     for part in parts {
         assert!(!part.is_empty() && bytes.windows(part.len()).any(|window| window == part));
     }
-    if let Ok(key) = certificate.rsa_key() {
-        assert_eq!(key.modulus().len(), key.bits().div_ceil(8));
-        assert!(key.exponent().first().is_some_and(|&first| first != 0));
-        assert!(key.exponent().last().is_some_and(|last| last & 1 == 1) && key.exponent() != [1]);
+    match certificate.public_key() {
+        Ok(PublicKey::Rsa(key)) => {
+            assert_eq!(key.modulus().len(), key.bits().div_ceil(8));
+            assert!(key.exponent().first().is_some_and(|&first| first != 0));
+            assert!(key.exponent().last().is_some_and(|last| last & 1 == 1) && key.exponent() != [1]);
+        }
+        Ok(PublicKey::P384(key)) => assert!(certificate.public_key_info().ends_with(key.point())),
+        Err(_) => {}
     }
     for now in [SystemTime::UNIX_EPOCH, SystemTime::UNIX_EPOCH + Duration::from_secs(1_790_000_000)] {
         let period = certificate.period(now);

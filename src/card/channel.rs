@@ -129,7 +129,8 @@ impl<'c, 'a> Application<'c, 'a> {
     /// [`Error::Transport`], [`Error::Malformed`].
     pub fn is_same_card(&mut self) -> Result<bool> {
         let (file, _) = self.0.talk.read_token_info()?;
-        Ok(file.as_deref().and_then(TokenInfo::parse).is_some_and(|info| info == self.0.state.info))
+        let info = file.as_deref().and_then(|file| TokenInfo::parse(self.0.state.profile.applet, file));
+        Ok(info.is_some_and(|info| info == self.0.state.info))
     }
 }
 
@@ -169,7 +170,7 @@ impl<'a> Channel<'a> {
     /// SELECT AID, after which answers are the application's own.
     pub(super) fn select(&mut self) -> Result<()> {
         (self.state.selected, self.certain) = (false, false);
-        let sw = self.talk.select_jpki()?;
+        let sw = self.talk.select(self.state.profile.applet)?;
         if !sw.is_ok() {
             return Err(Error::Status { ins: apdu::SELECT, sw });
         }

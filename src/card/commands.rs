@@ -1,6 +1,6 @@
 //! The commands of the JPKI application, one function an APDU (`card.md` §1.4, §3).
 
-use super::profile::{ISD_AID, JPKI_AID};
+use super::profile::ISD_AID;
 use crate::apdu::{self, Command};
 
 /// P2 that names the current EF.
@@ -31,19 +31,25 @@ impl Target {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scheme {
     /// RSASSA-PKCS1-v1_5 padding around the data as it is; the DigestInfo is ours.
-    Pkcs1 = 0x00,
+    Pkcs1,
     /// RSASSA-PSS with SHA-256, MGF1-SHA-256 and a salt of 32 bytes, over a hash of 32 bytes.
-    Pss = 0x04,
+    Pss,
+    /// ECDSA over a hash, answered as r and s. That the command stays the same is a guess of the practice kind's.
+    Ecdsa,
+}
+
+impl Scheme {
+    fn p1(self) -> u8 {
+        match self {
+            Scheme::Pkcs1 | Scheme::Ecdsa => 0x00,
+            Scheme::Pss => 0x04,
+        }
+    }
 }
 
 /// SELECT the application `aid` by its whole name, without an answer.
 pub fn select_application(aid: &[u8]) -> Command {
     Command::new(0x00, apdu::SELECT, 0x04, 0x0C).data(aid)
-}
-
-/// SELECT the JPKI application.
-pub fn select_jpki() -> Command {
-    select_application(&JPKI_AID)
 }
 
 /// SELECT the issuer security domain, which ends the logins of the application left.
@@ -86,7 +92,7 @@ pub fn change(target: Target, pin: &[u8]) -> Command {
 
 /// COMPUTE DIGITAL SIGNATURE. Le is 00: some cards dislike an exact length (`card.md` §3.6).
 pub fn compute_signature(target: Target, scheme: Scheme, data: &[u8]) -> Command {
-    Command::new(0x80, apdu::COMPUTE_DIGITAL_SIGNATURE, scheme as u8, target.p2()).data(data).le(256)
+    Command::new(0x80, apdu::COMPUTE_DIGITAL_SIGNATURE, scheme.p1(), target.p2()).data(data).le(256)
 }
 
 /// GET RESPONSE for `le` more bytes.
@@ -98,6 +104,7 @@ pub fn response(le: u32) -> Command {
 mod tests {
     use super::*;
     use crate::apdu::Hex;
+    use crate::card::profile::JPKI;
 
     fn hex(command: &Command) -> String {
         Hex(&command.encode()).to_string()
@@ -105,7 +112,7 @@ mod tests {
 
     #[test]
     fn commands_are_written_as_the_published_test_vectors() {
-        assert_eq!(hex(&select_jpki()), "00A4040C0AD392F000260100000001");
+        assert_eq!(hex(&select_application(&JPKI.aid)), "00A4040C0AD392F000260100000001");
         assert_eq!(hex(&select_isd()), "00A4040C07A0000001510000");
         assert_eq!(hex(&select_ef(0x1B)), "00A4020C02001B");
         assert_eq!(hex(&query_tries(Target::ShortId(0x18))), "00200098");
@@ -117,5 +124,6 @@ mod tests {
         assert_eq!(hex(&compute_signature(Target::ShortId(0x17), Scheme::Pkcs1, &[1, 2])), "802A009702010200");
         assert_eq!(hex(&compute_signature(Target::DefaultKey, Scheme::Pkcs1, &[1])), "802A0000010100");
         assert_eq!(hex(&compute_signature(Target::ShortId(0x1A), Scheme::Pss, &[1])), "802A049A010100");
+        assert_eq!(hex(&compute_signature(Target::ShortId(0x15), Scheme::Ecdsa, &[1])), "802A0095010100");
     }
 }

@@ -1,6 +1,6 @@
 //! EF 0006: the card's own token information, a serialised `CK_TOKEN_INFO` (`card.md` §2.2).
 
-use super::profile::LABEL_PREFIX;
+use super::profile::Applet;
 use sha2::{Digest, Sha256};
 use std::fmt;
 
@@ -12,10 +12,10 @@ impl TokenInfo {
     /// Size of the file.
     pub const LEN: usize = 160;
 
-    /// Takes the contents of EF 0006. `None` unless they are 160 bytes with a label of the JPKI application.
-    pub fn parse(bytes: &[u8]) -> Option<TokenInfo> {
+    /// Takes the contents of EF 0006. `None` unless they are 160 bytes with a label of this application.
+    pub fn parse(applet: &Applet, bytes: &[u8]) -> Option<TokenInfo> {
         let info = TokenInfo(bytes.try_into().ok()?);
-        info.label().starts_with(LABEL_PREFIX).then_some(info)
+        info.label().starts_with(applet.label_prefix).then_some(info)
     }
 
     /// The label, such as `JPKIAPICCTOKEN2`.
@@ -66,6 +66,7 @@ impl fmt::Debug for TokenInfo {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::card::profile::{JPKI, PRACTICE_NEXT};
 
     fn file(label: &str) -> [u8; 160] {
         let mut bytes = [b' '; 160];
@@ -78,7 +79,7 @@ mod tests {
 
     #[test]
     fn fields_are_read_where_the_sampled_card_has_them() {
-        let info = TokenInfo::parse(&file("JPKIAPICCTOKEN2")).unwrap();
+        let info = TokenInfo::parse(&JPKI, &file("JPKIAPICCTOKEN2")).unwrap();
         assert_eq!((info.label().as_str(), info.model().as_str()), ("JPKIAPICCTOKEN2", "E16R01NJ"));
         assert_eq!(info.serial(), "0000000020500003");
         assert_eq!((info.hardware_version(), info.firmware_version()), (3, 1));
@@ -86,15 +87,17 @@ mod tests {
 
     #[test]
     fn other_labels_and_other_lengths_are_not_ours() {
-        assert_eq!(TokenInfo::parse(&file("SOMETHING")), None);
-        assert_eq!(TokenInfo::parse(&file("JPKIAPICCTOKEN2")[..159]), None);
-        assert_eq!(TokenInfo::parse(&[]), None);
+        assert_eq!(TokenInfo::parse(&JPKI, &file("SOMETHING")), None);
+        assert_eq!(TokenInfo::parse(&JPKI, &file("JPKIAPICCTOKEN2")[..159]), None);
+        assert_eq!(TokenInfo::parse(&JPKI, &[]), None);
+        assert_eq!(TokenInfo::parse(&JPKI, &file("PRACTICENEXTTOKEN")), None);
+        assert_eq!(TokenInfo::parse(&PRACTICE_NEXT, &file("JPKIAPICCTOKEN2")), None);
     }
 
     #[test]
     fn control_characters_in_a_field_are_dropped() {
         let mut bytes = file("JPKIAPICCTOKEN2");
         bytes[80..96].copy_from_slice(b"\x1b[31m\n12\x0034:\xff\xfe56");
-        assert_eq!(TokenInfo::parse(&bytes).unwrap().serial(), "[31m1234:56");
+        assert_eq!(TokenInfo::parse(&JPKI, &bytes).unwrap().serial(), "[31m1234:56");
     }
 }

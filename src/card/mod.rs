@@ -22,7 +22,7 @@ pub use channel::Application;
 pub use commands::Scheme;
 pub use info::TokenInfo;
 pub(crate) use login::LoginEnd;
-pub use profile::{File, KeyProfile, Kind, Profile};
+pub use profile::{Algorithm, Applet, File, JPKI, KeyProfile, Kind, Profile};
 
 use crate::apdu::Sw;
 use crate::logins::{self, Login, Logins, Meeting};
@@ -163,7 +163,8 @@ impl Counter {
 
 impl Card {
     /// Finds out what lies behind `link`: SELECT AID must answer 9000 *and* EF 0006 must be token information with a label
-    /// of ours. Never an ATR, never a VERIFY. Three APDUs for a My Number Card.
+    /// of ours. Never an ATR, never a VERIFY. Three APDUs for a My Number Card; two, both SELECT, for a card that has neither
+    /// its application nor the next practice kind's.
     ///
     /// # Errors
     /// [`Error::Transport`]; that is no verdict, and the link is closed.
@@ -227,7 +228,8 @@ impl Card {
 
     /// Whether PSS signatures can be asked for: `false` once the card has refused one for good.
     pub fn may_pss(&self) -> bool {
-        self.state.profile.pss && self.state.abilities.pss != Some(false)
+        matches!(self.state.profile.algorithm, Algorithm::Rsa { pss: true, .. })
+            && self.state.abilities.pss != Some(false)
     }
 
     /// The try counter of `key`'s secret, by one empty VERIFY: no try is spent.
@@ -357,14 +359,14 @@ enum Recognised {
 fn recognise(link: &mut (dyn Link + 'static), options: &Options) -> Result<Recognised> {
     let stay = link.stay();
     let mut talk = Talk::new(Transaction::begin(link)?);
-    if !talk.select_jpki()?.is_ok() {
-        return Ok(Recognised::Foreign);
-    }
-    let (file, short_ids) = talk.read_token_info()?;
-    let Some(info) = file.as_deref().and_then(TokenInfo::parse) else {
+    let Some(applet) = talk.select_first()? else {
         return Ok(Recognised::Foreign);
     };
-    let Some(profile) = Profile::of_label(&info.label()) else {
+    let (file, short_ids) = talk.read_token_info()?;
+    let Some(info) = file.as_deref().and_then(|file| TokenInfo::parse(applet, file)) else {
+        return Ok(Recognised::Foreign);
+    };
+    let Some(profile) = Profile::of(applet, &info.label()) else {
         return Ok(Recognised::Unserved(info.label()));
     };
     let mut abilities = Abilities::load(options.state_dir.as_deref(), &info.fingerprint());

@@ -1,5 +1,5 @@
-//! The generations of the card as tables: what each kind is called, which files hold what, and the form of its secrets
-//! (`card.md` §2, §4, §10). A new generation is a new row here.
+//! The generations of the card as tables: what each kind is called, which files hold what, what its keys are, and the form
+//! of its secrets (`card.md` §2, §4, §10). A new generation is a new row here.
 
 use crate::key::Key;
 use crate::secret::{self, Form};
@@ -14,8 +14,24 @@ pub const COMMON_AID: [u8; 10] = [0xD3, 0x92, 0x10, 0x00, 0x31, 0x00, 0x01, 0x01
 pub const TOKEN_INFO_EF: u8 = 0x06;
 /// The EF that says which certificates exist.
 pub const DIRECTORY_EF: u8 = 0x08;
-/// What every label of a JPKI application begins with.
-pub const LABEL_PREFIX: &str = "JPKIAP";
+
+/// An application that is asked for when a card is recognised.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Applet {
+    /// Its identifier.
+    pub aid: [u8; 10],
+    /// What every label in its EF 0006 begins with.
+    pub label_prefix: &'static str,
+}
+
+/// The JPKI application, of all cards there are.
+pub const JPKI: Applet = Applet { aid: JPKI_AID, label_prefix: "JPKIAP" };
+/// The application of the practice kind `next`: no card that anybody was issued has it. The identifier is a proprietary one
+/// that nobody registers (ISO/IEC 7816-4 §8.2.1.2, first digit F), "JPKINEXT", version 1.
+pub const PRACTICE_NEXT: Applet =
+    Applet { aid: [0xF0, b'J', b'P', b'K', b'I', b'N', b'E', b'X', b'T', 0x01], label_prefix: "PRACTICENEXT" };
+/// In the order in which a card is asked. The second only if the card does not have the first.
+pub const APPLETS: [&Applet; 2] = [&JPKI, &PRACTICE_NEXT];
 
 /// The four certificates of a card.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -46,6 +62,33 @@ pub enum Kind {
     Android,
     /// An iPhone.
     Iphone,
+    /// A practice card that rehearses what the next generation is planned to be (`card.md` §6.3). Its application, its files and
+    /// its commands are this project's guesses; only practice cards have it.
+    Next,
+}
+
+/// What the keys of a kind are, and how they sign.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Algorithm {
+    /// RSA.
+    Rsa {
+        /// Size of the moduli in bits.
+        bits: u16,
+        /// Whether the card may know RSASSA-PSS; it is learnt for good from the first attempt.
+        pss: bool,
+    },
+    /// ECDSA on the curve P-384.
+    P384,
+}
+
+impl Algorithm {
+    /// The keys' size in bits.
+    pub fn bits(self) -> u16 {
+        match self {
+            Algorithm::Rsa { bits, .. } => bits,
+            Algorithm::P384 => 384,
+        }
+    }
 }
 
 /// Everything that differs between kinds.
@@ -53,18 +96,18 @@ pub enum Kind {
 pub struct Profile {
     /// The kind.
     pub kind: Kind,
+    /// The application that it carries.
+    pub applet: &'static Applet,
     /// The label in EF 0006, without its padding.
     pub label: &'static str,
     /// The keys it has.
     pub keys: &'static [KeyProfile],
-    /// Size of its RSA moduli in bits.
-    pub modulus_bits: u16,
+    /// What its keys are.
+    pub algorithm: Algorithm,
     /// Whether EF 0008 tells which certificates exist.
     pub directory: bool,
     /// How COMPUTE DIGITAL SIGNATURE names the key.
     pub addressing: Addressing,
-    /// Whether the card may know RSASSA-PSS; it is learnt for good from the first attempt.
-    pub pss: bool,
 }
 
 /// How a signature names its key.
@@ -123,50 +166,65 @@ const JUKI_SIGNATURE: KeyProfile = KeyProfile { form: secret::JUKI, ..SIGNATURE 
 /// On an Android phone EF 000A answers only after the PIN (`card.md` §6.2).
 const GUARDED_AUTHENTICATION: KeyProfile = KeyProfile { certificate_guarded: true, ..AUTHENTICATION };
 
+/// The key that the PIN opens; the password, too, opens it at the card.
+const NEXT_AUTHENTICATION: KeyProfile =
+    KeyProfile { key_ef: 0x15, pin_ef: 0x16, holder_ef: 0x11, authority_ef: 0x12, ..AUTHENTICATION };
+const NEXT_SIGNATURE: KeyProfile =
+    KeyProfile { key_ef: 0x17, pin_ef: 0x18, holder_ef: 0x13, authority_ef: 0x14, ..SIGNATURE };
+
 /// Every kind this program serves.
-pub const PROFILES: [Profile; 4] = [
+pub const PROFILES: [Profile; 5] = [
     Profile {
         kind: Kind::MyNumber,
+        applet: &JPKI,
         label: "JPKIAPICCTOKEN2",
         keys: &[AUTHENTICATION, SIGNATURE],
-        modulus_bits: 2048,
+        algorithm: Algorithm::Rsa { bits: 2048, pss: true },
         directory: true,
         addressing: Addressing::ShortId,
-        pss: true,
     },
     Profile {
         kind: Kind::Juki,
+        applet: &JPKI,
         label: "JPKIAPICCTOKEN",
         keys: &[JUKI_SIGNATURE],
-        modulus_bits: 1024,
+        algorithm: Algorithm::Rsa { bits: 1024, pss: false },
         directory: false,
         addressing: Addressing::CurrentKey,
-        pss: false,
     },
     Profile {
         kind: Kind::Android,
+        applet: &JPKI,
         label: "JPKIAPGPSETOKEN",
         keys: &[GUARDED_AUTHENTICATION, SIGNATURE],
-        modulus_bits: 2048,
+        algorithm: Algorithm::Rsa { bits: 2048, pss: true },
         directory: true,
         addressing: Addressing::ShortId,
-        pss: true,
     },
     Profile {
         kind: Kind::Iphone,
+        applet: &JPKI,
         label: "JPKIAPIOSTOKEN",
         keys: &[AUTHENTICATION, SIGNATURE],
-        modulus_bits: 2048,
+        algorithm: Algorithm::Rsa { bits: 2048, pss: true },
         directory: true,
         addressing: Addressing::ShortId,
-        pss: true,
+    },
+    Profile {
+        kind: Kind::Next,
+        applet: &PRACTICE_NEXT,
+        label: "PRACTICENEXTTOKEN",
+        keys: &[NEXT_AUTHENTICATION, NEXT_SIGNATURE],
+        algorithm: Algorithm::P384,
+        directory: true,
+        addressing: Addressing::ShortId,
     },
 ];
 
 impl Profile {
-    /// The profile whose label this is; `None` for a generation not known yet.
-    pub fn of_label(label: &str) -> Option<&'static Profile> {
-        PROFILES.iter().find(|profile| profile.label == label)
+    /// The profile whose label this is in this application; `None` for a generation not known yet.
+    pub fn of(applet: &Applet, label: &str) -> Option<&'static Profile> {
+        PROFILES.iter().find(|profile| profile.applet == applet && profile.label == label)
     }
 
     /// What this kind says about `key`; `None` where it has no such key.
@@ -191,11 +249,13 @@ mod tests {
     #[test]
     fn labels_are_distinct_and_begin_alike() {
         for (index, profile) in PROFILES.iter().enumerate() {
-            assert!(profile.label.starts_with(LABEL_PREFIX));
-            assert_eq!(Profile::of_label(profile.label).unwrap().kind, profile.kind);
+            assert!(profile.label.starts_with(profile.applet.label_prefix));
+            assert_eq!(Profile::of(profile.applet, profile.label).unwrap().kind, profile.kind);
             assert!(PROFILES.iter().skip(index + 1).all(|other| other.label != profile.label));
         }
-        assert_eq!(Profile::of_label("JPKIAPICCTOKEN3"), None);
+        assert_eq!(Profile::of(&JPKI, "JPKIAPICCTOKEN3"), None);
+        assert_eq!(Profile::of(&JPKI, "PRACTICENEXTTOKEN"), None);
+        assert_eq!(Profile::of(&PRACTICE_NEXT, "JPKIAPICCTOKEN2"), None);
     }
 
     #[test]
@@ -217,7 +277,7 @@ mod tests {
 
     #[test]
     fn a_juki_card_has_no_authentication_key() {
-        let juki = Profile::of_label("JPKIAPICCTOKEN").unwrap();
+        let juki = Profile::of(&JPKI, "JPKIAPICCTOKEN").unwrap();
         assert_eq!(juki.key(Key::Authentication), None);
         assert_eq!(juki.ef(File::Holder(Key::Authentication)), None);
     }

@@ -1,6 +1,6 @@
 //! Command and answer within one transaction, and the two things that are asked before a card is known.
 
-use super::profile::TOKEN_INFO_EF;
+use super::profile::{APPLETS, Applet, TOKEN_INFO_EF};
 use super::{Error, Result, TokenInfo, commands};
 use crate::apdu::{Command, Response, Sw};
 use crate::transport::Transaction;
@@ -56,9 +56,23 @@ impl<'a> Talk<'a> {
     }
 
     /// SELECT the application. The first command after power-up may be lost to 6F00 (`card.md` §1.1): then once more.
-    pub(super) fn select_jpki(&mut self) -> Result<Sw> {
-        let sw = self.exchange_once(&commands::select_jpki())?.sw;
-        Ok(if sw == Sw::NO_DIAGNOSIS { self.exchange_once(&commands::select_jpki())?.sw } else { sw })
+    pub(super) fn select(&mut self, applet: &Applet) -> Result<Sw> {
+        let command = commands::select_application(&applet.aid);
+        let sw = self.exchange_once(&command)?.sw;
+        Ok(if sw == Sw::NO_DIAGNOSIS { self.exchange_once(&command)?.sw } else { sw })
+    }
+
+    /// SELECT whichever application the card has of those that are ours; the next is asked for only where the card says that
+    /// it does not have the one before. `None` if it has none.
+    pub(super) fn select_first(&mut self) -> Result<Option<&'static Applet>> {
+        for applet in APPLETS {
+            match self.select(applet)? {
+                Sw::OK => return Ok(Some(applet)),
+                Sw::NOT_FOUND => {}
+                _ => break,
+            }
+        }
+        Ok(None)
     }
 
     /// SELECT an EF of the current application.

@@ -2,9 +2,13 @@
 //! what they mean. Whoever made the card chose these bytes; parsing them yields a value or an error, whatever they are.
 
 pub mod jpki;
+pub mod key;
+pub mod p384_key;
 pub mod rsa_key;
 pub mod view;
 
+pub use key::PublicKey;
+pub use p384_key::P384Key;
 pub use rsa_key::RsaKey;
 
 use der::asn1::ObjectIdentifier;
@@ -81,12 +85,12 @@ impl Certificate {
         self.part(&self.spki)
     }
 
-    /// The RSA public key, if it is one that a card of JPKI could have.
+    /// The public key, if it is one that a card of ours could have.
     ///
     /// # Errors
-    /// [`rsa_key::Error`] says why it is not.
-    pub fn rsa_key(&self) -> Result<RsaKey, rsa_key::Error> {
-        RsaKey::from_public_key_info(self.public_key_info())
+    /// [`key::Error`] says why it is not.
+    pub fn public_key(&self) -> Result<PublicKey, key::Error> {
+        PublicKey::from_info(self.public_key_info())
     }
 
     /// From when it holds, UTC.

@@ -1,13 +1,11 @@
-//! The RSA public key of a certificate, and which ones are taken: a signature is checked with it before it leaves, so a
-//! key that no card of JPKI can have is no key at all.
+//! The RSA public key of a certificate.
 
 use der::asn1::{AnyRef, ObjectIdentifier};
 use der::{Decode, Tag};
 use rsa::pkcs1;
-use x509_cert::spki::SubjectPublicKeyInfoRef;
 
 /// rsaEncryption (RFC 8017, appendix A.1).
-const RSA_ENCRYPTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
+pub(super) const ALGORITHM: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 
 /// An RSA public key of 1024 to 4096 bits.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,9 +17,6 @@ pub struct RsaKey {
 /// Why a certificate's key is not one of those.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// Not RSA.
-    #[error("not an RSA key")]
-    NotRsa,
     /// Said to be RSA, and not encoded as RFC 8017 says.
     #[error("not an RSA key's encoding")]
     Malformed,
@@ -34,20 +29,15 @@ pub enum Error {
 }
 
 impl RsaKey {
-    /// The key in a DER SubjectPublicKeyInfo.
+    /// The key in a DER RSAPublicKey.
     ///
     /// # Errors
     /// [`Error`].
-    pub(super) fn from_public_key_info(der: &[u8]) -> Result<RsaKey, Error> {
-        let info = SubjectPublicKeyInfoRef::from_der(der).map_err(|_| Error::Malformed)?;
-        if info.algorithm.oid != RSA_ENCRYPTION {
-            return Err(Error::NotRsa);
-        }
+    pub(super) fn from_der(parameters: Option<AnyRef<'_>>, key: &[u8]) -> Result<RsaKey, Error> {
         // NULL, or left out by some who encode them.
-        if info.algorithm.parameters.is_some_and(|parameters: AnyRef<'_>| der::Tagged::tag(&parameters) != Tag::Null) {
+        if parameters.is_some_and(|parameters| der::Tagged::tag(&parameters) != Tag::Null) {
             return Err(Error::Malformed);
         }
-        let key = info.subject_public_key.as_bytes().ok_or(Error::Malformed)?;
         let key = pkcs1::RsaPublicKeyRef::from_der(key).map_err(|_| Error::Malformed)?;
         RsaKey::new(key.modulus.as_bytes(), key.public_exponent.as_bytes())
     }

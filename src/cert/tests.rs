@@ -42,10 +42,11 @@ fn fingerprints_are_those_openssl_prints() {
 
 #[test]
 fn the_key_is_the_one_openssl_prints() {
-    let key = Certificate::parse(SIGNATURE).unwrap().rsa_key().unwrap();
+    let PublicKey::Rsa(key) = Certificate::parse(SIGNATURE).unwrap().public_key().unwrap() else { panic!("not RSA") };
     assert_eq!((key.bits(), key.exponent()), (2048, &[1, 0, 1][..]));
     assert!(key.modulus().starts_with(&[0xBD, 0x53, 0xE4, 0x12, 0x50, 0xF5, 0x64, 0x23]));
-    assert_eq!(Certificate::parse(P384).unwrap().rsa_key(), Err(rsa_key::Error::NotRsa));
+    let PublicKey::P384(key) = Certificate::parse(P384).unwrap().public_key().unwrap() else { panic!("not P-384") };
+    assert!(key.point().starts_with(&[0x04, 0x05, 0x83, 0xE4, 0x1F, 0x5B, 0xA0, 0x82]));
 }
 
 #[test]
@@ -194,7 +195,7 @@ fn no_changed_byte_makes_it_panic() {
                 der[index] ^= change;
                 // Whatever still parses has to bear every question.
                 if let Ok(certificate) = Certificate::parse(&der) {
-                    let _ = certificate.rsa_key();
+                    let _ = certificate.public_key();
                     let _ = jpki::purpose(&certificate);
                     let view = View::of(&certificate, midway(), true);
                     assert_eq!(view.rows(Language::En).len(), 7);

@@ -176,6 +176,7 @@ pub fn kind(kind: Kind) -> &'static str {
         Kind::Juki => "Basic Resident Register card (Juki card)",
         Kind::Android => "Android phone",
         Kind::Iphone => "iPhone",
+        Kind::Next => "practice card of the next generation, as this project guesses it",
     }
 }
 

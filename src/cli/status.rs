@@ -328,5 +328,6 @@ fn kind_name<S: serde::Serializer>(kind: &Kind, serializer: S) -> std::result::R
         Kind::Juki => "juki",
         Kind::Android => "android",
         Kind::Iphone => "ios",
+        Kind::Next => "next",
     })
 }

@@ -8,7 +8,7 @@
 //!
 //! ```text
 //! edge:     rv ffi guard
-//! signing:  mechanism verify operation
+//! signing:  mechanism rsa_key p384_key verify operation
 //! state:    lock view refusals slots token reader present session looking wait
 //! state:    module cards sessions login slot_info events exit process
 //! objects:  object attribute finding

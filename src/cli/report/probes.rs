@@ -6,7 +6,7 @@ use super::trace::{Mask, Trace, contact_atr, directory, nothing, object_head, ob
 use crate::apdu::{
     COMPUTE_DIGITAL_SIGNATURE, Command, GET_DATA, GET_RESPONSE, READ_BINARY, Response, SELECT, Sw, VERIFY,
 };
-use crate::card::{Profile, TokenInfo};
+use crate::card::{self, Profile, TokenInfo};
 use crate::tlv::{self, Header};
 use crate::transport::{Error, Result, Transaction};
 
@@ -31,7 +31,8 @@ pub fn run(transaction: &mut Transaction<'_>, trace: &mut Trace) -> Result<bool>
     }
     let (short_ids, mut answers) = asking.token_info()?;
     answers.push(asking.lengths()?);
-    let Some(label) = answers.iter().find_map(|answer| TokenInfo::parse(answer)).map(|info| info.label()) else {
+    let Some(label) = answers.iter().find_map(|answer| TokenInfo::parse(&card::JPKI, answer)).map(|info| info.label())
+    else {
         return Ok(false);
     };
     let juki = label == "JPKIAPICCTOKEN";
@@ -43,7 +44,7 @@ pub fn run(transaction: &mut Transaction<'_>, trace: &mut Trace) -> Result<bool>
     asking.certificate("certificate-sign-ca", 0x02)?;
     asking.signature_certificate(sign_listed == Some(false))?;
     // What the files of the secrets and keys are on a card of another generation, nobody knows.
-    if Profile::of_label(&label).is_some() {
+    if Profile::of(&card::JPKI, &label).is_some() {
         if !juki {
             asking.secret("secret-auth", 0x18, short_ids)?;
         }

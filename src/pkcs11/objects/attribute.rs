@@ -1,8 +1,8 @@
 //! The attributes of the token's objects (PKCS#11 3.0 §4): what is fixed, as tables, and what comes from a certificate.
 
 use super::object::Object;
-use crate::card::{Key, KeyProfile};
-use crate::cert::Certificate;
+use crate::card::{Algorithm, Key, KeyProfile};
+use crate::cert::{Certificate, P384Key, PublicKey};
 use crate::config::Authorities;
 use crate::pkcs11::edge::ffi::Answer;
 use crate::pkcs11::signing::mechanism;
@@ -38,15 +38,15 @@ const CERTIFICATE: &[Row] = &[
 ];
 
 /// What public and private keys share (§4.7): made on the card, for signatures, validated by nobody.
-const KEY: &[Row] = &[
-    (CKA_KEY_TYPE, Number(CKK_RSA)),
-    (CKA_DERIVE, No),
-    (CKA_LOCAL, Yes),
-    (CKA_KEY_GEN_MECHANISM, Number(CKM_RSA_PKCS_KEY_PAIR_GEN)),
-    (CKA_OBJECT_VALIDATION_FLAGS, Number(0)),
-];
+const KEY: &[Row] = &[(CKA_DERIVE, No), (CKA_LOCAL, Yes), (CKA_OBJECT_VALIDATION_FLAGS, Number(0))];
 
-/// RSA public keys (§4.8).
+/// RSA keys (PKCS#11 Mechanisms 3.0 §2.1).
+const RSA: &[Row] = &[(CKA_KEY_TYPE, Number(CKK_RSA)), (CKA_KEY_GEN_MECHANISM, Number(CKM_RSA_PKCS_KEY_PAIR_GEN))];
+
+/// Keys on a curve (PKCS#11 Mechanisms 3.0 §2.3).
+const EC: &[Row] = &[(CKA_KEY_TYPE, Number(CKK_EC)), (CKA_KEY_GEN_MECHANISM, Number(CKM_EC_KEY_PAIR_GEN))];
+
+/// Public keys (§4.8).
 const PUBLIC_KEY: &[Row] = &[
     (CKA_CLASS, Number(CKO_PUBLIC_KEY)),
     (CKA_VERIFY, Yes),
@@ -57,7 +57,7 @@ const PUBLIC_KEY: &[Row] = &[
     (CKA_TRUSTED, No),
 ];
 
-/// RSA private keys (§4.9): never leave the card, sign and do nothing else.
+/// Private keys (§4.9): never leave the card, sign and do nothing else.
 const PRIVATE_KEY: &[Row] = &[
     (CKA_CLASS, Number(CKO_PRIVATE_KEY)),
     (CKA_SIGN, Yes),
@@ -70,6 +70,10 @@ const PRIVATE_KEY: &[Row] = &[
     (CKA_ALWAYS_SENSITIVE, Yes),
     (CKA_EXTRACTABLE, No),
     (CKA_NEVER_EXTRACTABLE, Yes),
+];
+
+/// What makes an RSA key private.
+const RSA_SECRET: &[Row] = &[
     (CKA_PRIVATE_EXPONENT, Sensitive),
     (CKA_PRIME_1, Sensitive),
     (CKA_PRIME_2, Sensitive),
@@ -77,6 +81,9 @@ const PRIVATE_KEY: &[Row] = &[
     (CKA_EXPONENT_2, Sensitive),
     (CKA_COEFFICIENT, Sensitive),
 ];
+
+/// What makes a key on a curve private.
+const EC_SECRET: &[Row] = &[(CKA_VALUE, Sensitive)];
 
 /// Profile objects (§4.13).
 const PROFILE: &[Row] = &[(CKA_CLASS, Number(CKO_PROFILE))];
@@ -87,17 +94,19 @@ pub(crate) struct Facts {
     pub(crate) key: &'static KeyProfile,
     pub(crate) authorities: Authorities,
     pub(crate) always_authenticate: bool,
-    pub(crate) pss: bool,
+    pub(crate) algorithm: Algorithm,
 }
 
 impl Facts {
     /// An attribute that is known without reading the card; `None` if there is no such one.
     pub(crate) fn fixed(&self, attribute: CK_ATTRIBUTE_TYPE) -> Option<Answer<'static>> {
-        let tables: &[&[Row]] = match self.object {
-            Object::Certificate | Object::Authority => &[STORAGE, CERTIFICATE],
-            Object::PublicKey => &[STORAGE, KEY, PUBLIC_KEY],
-            Object::PrivateKey => &[STORAGE, KEY, PRIVATE_KEY],
-            Object::Profile(_) => &[STORAGE, PROFILE],
+        let tables: &[&[Row]] = match (self.object, self.algorithm) {
+            (Object::Certificate | Object::Authority, _) => &[STORAGE, CERTIFICATE],
+            (Object::PublicKey, Algorithm::Rsa { .. }) => &[STORAGE, KEY, RSA, PUBLIC_KEY],
+            (Object::PublicKey, Algorithm::P384) => &[STORAGE, KEY, EC, PUBLIC_KEY],
+            (Object::PrivateKey, Algorithm::Rsa { .. }) => &[STORAGE, KEY, RSA, PRIVATE_KEY, RSA_SECRET],
+            (Object::PrivateKey, Algorithm::P384) => &[STORAGE, KEY, EC, PRIVATE_KEY, EC_SECRET],
+            (Object::Profile(_), _) => &[STORAGE, PROFILE],
         };
         let row = tables.iter().copied().flatten().find(|(row, _)| *row == attribute);
         row.map(|(_, value)| value.answer()).or_else(|| self.own(attribute))
@@ -119,7 +128,7 @@ impl Facts {
             }),
             CKA_ALWAYS_AUTHENTICATE if object == Object::PrivateKey => boolean(self.always_authenticate),
             CKA_ALLOWED_MECHANISMS if matches!(object, Object::PrivateKey | Object::PublicKey) => {
-                let list = mechanism::list(self.pss);
+                let list = mechanism::list(self.algorithm);
                 value(&list.iter().flat_map(|mechanism| mechanism.to_ne_bytes()).collect::<Vec<u8>>())
             }
             _ => return None,
@@ -142,11 +151,13 @@ impl Facts {
                 CKA_CHECK_VALUE => value(certificate.sha1().first_chunk::<3>().map_or(&[][..], |three| three)),
                 _ => Answer::Unknown,
             },
-            (Object::PublicKey | Object::PrivateKey, attribute) => match (attribute, certificate.rsa_key()) {
-                (CKA_MODULUS, Ok(key)) => value(key.modulus()),
-                (CKA_PUBLIC_EXPONENT, Ok(key)) => value(key.exponent()),
-                // The standard gives it to public keys only; programs ask it of the private key they sign with.
-                (CKA_MODULUS_BITS, Ok(key)) => number(key.bits() as CK_ULONG),
+            (Object::PublicKey | Object::PrivateKey, attribute) => match (attribute, certificate.public_key()) {
+                (CKA_MODULUS, Ok(PublicKey::Rsa(key))) => value(key.modulus()),
+                (CKA_PUBLIC_EXPONENT, Ok(PublicKey::Rsa(key))) => value(key.exponent()),
+                // The standard gives it, and the point, to public keys only; programs ask it of the private key they sign with.
+                (CKA_MODULUS_BITS, Ok(PublicKey::Rsa(key))) => number(key.bits() as CK_ULONG),
+                (CKA_EC_PARAMS, Ok(PublicKey::P384(_))) => value(&P384Key::PARAMETERS),
+                (CKA_EC_POINT, Ok(PublicKey::P384(key))) => value(&key.octet_string()),
                 _ => Answer::Unknown,
             },
         }
@@ -236,8 +247,10 @@ mod tests {
     fn no_table_has_an_attribute_twice_or_one_that_another_table_of_its_class_has() {
         for tables in [
             &[STORAGE, CERTIFICATE][..],
-            &[STORAGE, KEY, PUBLIC_KEY],
-            &[STORAGE, KEY, PRIVATE_KEY],
+            &[STORAGE, KEY, RSA, PUBLIC_KEY],
+            &[STORAGE, KEY, EC, PUBLIC_KEY],
+            &[STORAGE, KEY, RSA, PRIVATE_KEY, RSA_SECRET],
+            &[STORAGE, KEY, EC, PRIVATE_KEY, EC_SECRET],
             &[STORAGE, PROFILE],
         ] {
             let mut types: Vec<_> = tables.iter().copied().flatten().map(|(attribute, _)| *attribute).collect();

@@ -212,7 +212,7 @@ impl Module {
             return Ok(template.iter().all(|(attribute, _)| facts.fixed(attribute).is_some()));
         }
         let Some(certificate) = self.certificate_of(present, object)? else { return Ok(false) };
-        if !object.exists_by(&certificate) {
+        if !object.exists_by(&certificate, facts.algorithm) {
             return Ok(false);
         }
         let mut derived = template.iter().filter(|(attribute, _)| facts.fixed(*attribute).is_none());
@@ -235,7 +235,7 @@ impl Module {
             key: present.identity.profile.key(key).ok_or(Rv::DEVICE_REMOVED)?,
             authorities: self.view.authorities,
             always_authenticate: self.always_authenticates(key),
-            pss: self.offers_pss(present),
+            algorithm: self.offers(present),
         })
     }
 

@@ -1,7 +1,7 @@
 //! The objects a token can have. There are at most eight; all are the card's, none can be made, changed or destroyed here.
 
-use crate::card::{File, Key, KeyProfile, Kind};
-use crate::cert::Certificate;
+use crate::card::{Algorithm, File, Key, KeyProfile, Kind};
+use crate::cert::{Certificate, PublicKey};
 use crate::config::Authorities;
 use cryptoki_sys::*;
 
@@ -50,7 +50,8 @@ impl Object {
             Object::Authority => authorities != Authorities::Never,
             // It says that all certificates can be read without a login.
             Object::Profile(CKP_PUBLIC_CERTIFICATES_TOKEN) => {
-                (kind, key) == (Kind::MyNumber, Key::Authentication) && authorities != Authorities::AfterLogin
+                matches!((kind, key), (Kind::MyNumber | Kind::Next, Key::Authentication))
+                    && authorities != Authorities::AfterLogin
             }
             _ => true,
         }
@@ -65,11 +66,20 @@ impl Object {
         }
     }
 
-    /// Whether this certificate makes the object exist. A key that is no RSA key of a sane size is no key object.
-    pub(crate) fn exists_by(self, certificate: &Certificate) -> bool {
+    /// Whether this certificate makes the object exist on a card whose keys are of `algorithm`. A key of another, or an RSA
+    /// key of no sane size, is no key object.
+    pub(crate) fn exists_by(self, certificate: &Certificate, algorithm: Algorithm) -> bool {
         match self {
-            Object::PublicKey | Object::PrivateKey => certificate.rsa_key().is_ok(),
+            Object::PublicKey | Object::PrivateKey => certificate.public_key().is_ok_and(|key| is_of(&key, algorithm)),
             _ => true,
         }
+    }
+}
+
+/// Whether a card whose keys are of `algorithm` can have `key`.
+pub(crate) fn is_of(key: &PublicKey, algorithm: Algorithm) -> bool {
+    match algorithm {
+        Algorithm::Rsa { .. } => matches!(key, PublicKey::Rsa(_)),
+        Algorithm::P384 => matches!(key, PublicKey::P384(_)),
     }
 }

@@ -1,6 +1,7 @@
-//! The mechanisms this module has, what a client asks of them, and the data of an operation until it is what the card pads
-//! and signs. The card makes the RSA signature; digests of a message are made here.
+//! The mechanisms this module has, what a client asks of them, and the data of an operation until it is what the card signs.
+//! The card makes the signature, padding included; digests of a message are made here.
 
+use crate::card::Algorithm;
 use crate::pkcs11::edge::ffi::In;
 use crate::pkcs11::edge::rv::{Result, Rv};
 use cryptoki_sys::*;
@@ -23,6 +24,11 @@ pub enum CardInput {
         /// SHA-256 of the message.
         hash: [u8; 32],
     },
+    /// ECDSA.
+    Ecdsa {
+        /// The hash's leftmost bits, no more than the order of the curve has: 1 byte to half the bytes of a signature.
+        hash: Vec<u8>,
+    },
 }
 
 /// Bytes of salt in the card's PSS signatures (`card.md` §3.6).
@@ -32,18 +38,22 @@ pub const SALT_LEN: usize = 32;
 const MAX_RAW: usize = 512 - PKCS1_OVERHEAD;
 /// Bytes PKCS#1 v1.5 padding takes at least (RFC 8017 §9.2).
 const PKCS1_OVERHEAD: usize = 11;
+/// The longest input of CKM_ECDSA: "the entire raw digest" (PKCS#11 Mechanisms 3.0 §2.3.8), and no digest in use is longer
+/// than SHA-512's. A message that somebody forgot to digest would be signed by its first bytes.
+const MAX_DIGEST: usize = 64;
 
 #[derive(Debug)]
 struct Row {
     mechanism: CK_MECHANISM_TYPE,
-    padding: Padding,
+    scheme: Scheme,
     digest: Digest,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Padding {
+enum Scheme {
     Pkcs1,
     Pss,
+    Ecdsa,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,49 +67,52 @@ enum Digest {
     Sha512,
 }
 
-const fn row(mechanism: CK_MECHANISM_TYPE, padding: Padding, digest: Digest) -> Row {
-    Row { mechanism, padding, digest }
+const fn row(mechanism: CK_MECHANISM_TYPE, scheme: Scheme, digest: Digest) -> Row {
+    Row { mechanism, scheme, digest }
 }
 
-static TABLE: [Row; 8] = [
-    row(CKM_RSA_PKCS, Padding::Pkcs1, Digest::Given),
-    row(CKM_SHA1_RSA_PKCS, Padding::Pkcs1, Digest::Sha1),
-    row(CKM_SHA224_RSA_PKCS, Padding::Pkcs1, Digest::Sha224),
-    row(CKM_SHA256_RSA_PKCS, Padding::Pkcs1, Digest::Sha256),
-    row(CKM_SHA384_RSA_PKCS, Padding::Pkcs1, Digest::Sha384),
-    row(CKM_SHA512_RSA_PKCS, Padding::Pkcs1, Digest::Sha512),
-    row(CKM_RSA_PKCS_PSS, Padding::Pss, Digest::Given),
-    row(CKM_SHA256_RSA_PKCS_PSS, Padding::Pss, Digest::Sha256),
+static TABLE: [Row; 12] = [
+    row(CKM_RSA_PKCS, Scheme::Pkcs1, Digest::Given),
+    row(CKM_SHA1_RSA_PKCS, Scheme::Pkcs1, Digest::Sha1),
+    row(CKM_SHA224_RSA_PKCS, Scheme::Pkcs1, Digest::Sha224),
+    row(CKM_SHA256_RSA_PKCS, Scheme::Pkcs1, Digest::Sha256),
+    row(CKM_SHA384_RSA_PKCS, Scheme::Pkcs1, Digest::Sha384),
+    row(CKM_SHA512_RSA_PKCS, Scheme::Pkcs1, Digest::Sha512),
+    row(CKM_RSA_PKCS_PSS, Scheme::Pss, Digest::Given),
+    row(CKM_SHA256_RSA_PKCS_PSS, Scheme::Pss, Digest::Sha256),
+    row(CKM_ECDSA, Scheme::Ecdsa, Digest::Given),
+    row(CKM_ECDSA_SHA256, Scheme::Ecdsa, Digest::Sha256),
+    row(CKM_ECDSA_SHA384, Scheme::Ecdsa, Digest::Sha384),
+    row(CKM_ECDSA_SHA512, Scheme::Ecdsa, Digest::Sha512),
 ];
 
-/// The types of all mechanisms, or of those without PSS for a card that has none.
-pub fn list(pss: bool) -> Vec<CK_MECHANISM_TYPE> {
-    TABLE.iter().filter(|row| pss || row.padding != Padding::Pss).map(|row| row.mechanism).collect()
+/// The types of the mechanisms that a key of this algorithm has.
+pub fn list(algorithm: Algorithm) -> Vec<CK_MECHANISM_TYPE> {
+    TABLE.iter().filter(|row| row.scheme.is_of(algorithm)).map(|row| row.mechanism).collect()
 }
 
-/// CK_MECHANISM_INFO for keys of `min_bits` to `max_bits`, with or without PSS. CKF_HW stands where the card does all of
-/// the signing; with a digest made here it does not.
+/// CK_MECHANISM_INFO for keys of this algorithm. CKF_HW stands where the card does all of the signing; with a digest made
+/// here it does not.
 ///
 /// The hash that PSS takes is known, though it is not in the list and has no function of its own: Java signs with
 /// RSASSA-PSS only if the token knows the hash, which Java then makes itself.
 ///
 /// # Errors
 /// CKR_MECHANISM_INVALID.
-pub fn info(
-    mechanism: CK_MECHANISM_TYPE,
-    pss: bool,
-    min_bits: CK_ULONG,
-    max_bits: CK_ULONG,
-) -> Result<CK_MECHANISM_INFO> {
-    if pss && mechanism == CKM_SHA256 {
+pub fn info(mechanism: CK_MECHANISM_TYPE, algorithm: Algorithm) -> Result<CK_MECHANISM_INFO> {
+    if Scheme::Pss.is_of(algorithm) && mechanism == CKM_SHA256 {
         return Ok(CK_MECHANISM_INFO { ulMinKeySize: 0, ulMaxKeySize: 0, flags: 0 });
     }
-    let row = find(mechanism)?;
-    if !pss && row.padding == Padding::Pss {
-        return Err(Rv::MECHANISM_INVALID);
-    }
-    let hardware = if row.digest == Digest::Given { CKF_HW } else { 0 };
-    Ok(CK_MECHANISM_INFO { ulMinKeySize: min_bits, ulMaxKeySize: max_bits, flags: CKF_SIGN | CKF_VERIFY | hardware })
+    let parsed = Parsed(find(mechanism)?);
+    parsed.expect_among(algorithm)?;
+    let hardware = if parsed.0.digest == Digest::Given { CKF_HW } else { 0 };
+    // What may be said of a curve (PKCS#11 Mechanisms 3.0 §2.3): over a prime field, by its name, with points uncompressed.
+    let curve = match algorithm {
+        Algorithm::Rsa { .. } => 0,
+        Algorithm::P384 => CKF_EC_F_P | CKF_EC_NAMEDCURVE | CKF_EC_UNCOMPRESS,
+    };
+    let bits = CK_ULONG::from(algorithm.bits());
+    Ok(CK_MECHANISM_INFO { ulMinKeySize: bits, ulMaxKeySize: bits, flags: CKF_SIGN | CKF_VERIFY | hardware | curve })
 }
 
 fn find(mechanism: CK_MECHANISM_TYPE) -> Result<&'static Row> {
@@ -114,10 +127,10 @@ impl Parsed {
     /// CKR_MECHANISM_INVALID, CKR_MECHANISM_PARAM_INVALID.
     pub fn new((mechanism, parameter): (CK_MECHANISM_TYPE, &[u8])) -> Result<Parsed> {
         let row = find(mechanism)?;
-        let taken = match row.padding {
-            Padding::Pkcs1 => parameter.is_empty(),
+        let taken = match row.scheme {
+            Scheme::Pkcs1 | Scheme::Ecdsa => parameter.is_empty(),
             // CK_RSA_PKCS_PSS_PARAMS is three CK_ULONGs: hashAlg, mgf, sLen.
-            Padding::Pss => {
+            Scheme::Pss => {
                 let (fields, rest) = parameter.as_chunks();
                 let fields: Vec<CK_ULONG> = fields.iter().map(|&field| CK_ULONG::from_ne_bytes(field)).collect();
                 fields == [CKM_SHA256, CKG_MGF1_SHA256, SALT_LEN as CK_ULONG] && rest.is_empty()
@@ -126,9 +139,32 @@ impl Parsed {
         if taken { Ok(Parsed(row)) } else { Err(Rv::MECHANISM_PARAM_INVALID) }
     }
 
-    /// Whether the card must be able to make PSS signatures.
-    pub fn is_pss(self) -> bool {
-        self.0.padding == Padding::Pss
+    /// Makes sure that a key of this algorithm has the mechanism: each token has one key, so that another key's mechanisms
+    /// are none of the token's.
+    ///
+    /// # Errors
+    /// CKR_MECHANISM_INVALID.
+    pub fn expect_among(self, algorithm: Algorithm) -> Result<()> {
+        if self.0.scheme.is_of(algorithm) { Ok(()) } else { Err(Rv::MECHANISM_INVALID) }
+    }
+}
+
+impl Scheme {
+    /// Whether keys of this algorithm sign so.
+    fn is_of(self, algorithm: Algorithm) -> bool {
+        match self {
+            Scheme::Pkcs1 => matches!(algorithm, Algorithm::Rsa { .. }),
+            Scheme::Pss => matches!(algorithm, Algorithm::Rsa { pss: true, .. }),
+            Scheme::Ecdsa => algorithm == Algorithm::P384,
+        }
+    }
+
+    /// The longest input that the client has digested itself.
+    fn max_given(self) -> usize {
+        match self {
+            Scheme::Pkcs1 | Scheme::Pss => MAX_RAW,
+            Scheme::Ecdsa => MAX_DIGEST,
+        }
     }
 }
 
@@ -174,33 +210,40 @@ impl Operation {
         match &mut self.data {
             Data::Digest(digest) => part.read(|part| digest.update(part)),
             Data::Given(data) => {
-                data.extend_from_slice(part.at_most(MAX_RAW - data.len()).ok_or(Rv::DATA_LEN_RANGE)?);
+                let room = self.mechanism.0.scheme.max_given() - data.len();
+                data.extend_from_slice(part.at_most(room).ok_or(Rv::DATA_LEN_RANGE)?);
             }
         }
         Ok(())
     }
 
-    /// Ends it: what a key with a modulus of `modulus_len` bytes is to sign.
+    /// Ends it: what a key whose signatures have `signature_len` bytes is to sign. With RSA those are the modulus's, k.
     ///
     /// # Errors
     /// CKR_DATA_LEN_RANGE: nothing, more than k − 11 bytes, or for PSS anything but 32 bytes.
-    pub fn finish(self, modulus_len: usize) -> Result<CardInput> {
+    pub fn finish(self, signature_len: usize) -> Result<CardInput> {
         let Parsed(row) = self.mechanism;
-        let digest = match self.data {
+        let mut digest = match self.data {
             Data::Given(data) => data,
             Data::Digest(digest) => digest.finalize().into_vec(),
         };
-        if row.padding == Padding::Pss {
-            return match digest.try_into() {
+        match row.scheme {
+            Scheme::Pkcs1 => {
+                let data = [row.digest.info_prefix(), &digest].concat();
+                let fits = !data.is_empty() && data.len() + PKCS1_OVERHEAD <= signature_len;
+                if fits { Ok(CardInput::Pkcs1 { data }) } else { Err(Rv::DATA_LEN_RANGE) }
+            }
+            Scheme::Pss => match digest.try_into() {
                 Ok(hash) => Ok(CardInput::Pss { hash }),
                 Err(_) => Err(Rv::DATA_LEN_RANGE),
-            };
+            },
+            Scheme::Ecdsa => {
+                // The leftmost bits, as many as the order of the curve has (FIPS 186-5 §6.4.1): half a signature's, since
+                // those of the curve served are whole bytes.
+                digest.truncate(signature_len / 2);
+                if digest.is_empty() { Err(Rv::DATA_LEN_RANGE) } else { Ok(CardInput::Ecdsa { hash: digest }) }
+            }
         }
-        let data = [row.digest.info_prefix(), &digest].concat();
-        if data.is_empty() || data.len() + PKCS1_OVERHEAD > modulus_len {
-            return Err(Rv::DATA_LEN_RANGE);
-        }
-        Ok(CardInput::Pkcs1 { data })
     }
 }
 
@@ -223,13 +266,15 @@ mod tests {
     use super::*;
 
     const K: usize = 256;
+    const RSA: Algorithm = Algorithm::Rsa { bits: 2048, pss: true };
+    const RSA_WITHOUT_PSS: Algorithm = Algorithm::Rsa { bits: 2048, pss: false };
 
     fn pss_parameter(fields: [CK_ULONG; 3]) -> Vec<u8> {
         fields.iter().flat_map(|field| field.to_ne_bytes()).collect()
     }
 
     fn begun(mechanism: CK_MECHANISM_TYPE) -> Operation {
-        let pss = TABLE.iter().any(|row| row.mechanism == mechanism && row.padding == Padding::Pss);
+        let pss = TABLE.iter().any(|row| row.mechanism == mechanism && row.scheme == Scheme::Pss);
         let parameter = if pss { pss_parameter([CKM_SHA256, CKG_MGF1_SHA256, 32]) } else { Vec::new() };
         Operation::new(Parsed::new((mechanism, &parameter)).unwrap())
     }
@@ -239,45 +284,63 @@ mod tests {
         for part in parts {
             operation.update(*part)?;
         }
-        operation.finish(K)
+        operation.finish(if list(Algorithm::P384).contains(&mechanism) { 96 } else { K })
     }
 
     #[test]
     fn each_mechanism_stands_once_in_the_table_and_can_sign_and_verify() {
-        let all = list(true);
-        assert_eq!(all.len(), 8);
-        for (index, &mechanism) in all.iter().enumerate() {
-            assert!(!all[..index].contains(&mechanism));
-            let info = info(mechanism, true, 1024, 2048).unwrap();
-            let hardware = matches!(mechanism, CKM_RSA_PKCS | CKM_RSA_PKCS_PSS);
-            assert_eq!(info.flags, CKF_SIGN | CKF_VERIFY | if hardware { CKF_HW } else { 0 });
-            assert_eq!((info.ulMinKeySize, info.ulMaxKeySize), (1024, 2048));
+        let both = [(RSA, 8, 2048, 0), (Algorithm::P384, 4, 384, CKF_EC_F_P | CKF_EC_OID | CKF_EC_UNCOMPRESS)];
+        for (algorithm, count, bits, curve) in both {
+            let all = list(algorithm);
+            assert_eq!(all.len(), count);
+            for (index, &mechanism) in all.iter().enumerate() {
+                assert!(!all[..index].contains(&mechanism));
+                let info = info(mechanism, algorithm).unwrap();
+                let hardware = matches!(mechanism, CKM_RSA_PKCS | CKM_RSA_PKCS_PSS | CKM_ECDSA);
+                assert_eq!(info.flags, CKF_SIGN | CKF_VERIFY | curve | if hardware { CKF_HW } else { 0 });
+                assert_eq!((info.ulMinKeySize, info.ulMaxKeySize), (bits, bits));
+            }
+            assert_eq!(info(CKM_RSA_X_509, algorithm).err(), Some(Rv::MECHANISM_INVALID));
         }
-        assert_eq!(info(CKM_RSA_X_509, true, 1024, 2048).err(), Some(Rv::MECHANISM_INVALID));
+    }
+
+    #[test]
+    fn no_key_has_the_mechanisms_of_a_key_of_another_type() {
+        for (own, other) in [(RSA, Algorithm::P384), (Algorithm::P384, RSA)] {
+            for mechanism in list(other) {
+                assert!(!list(own).contains(&mechanism));
+                assert_eq!(info(mechanism, own).err(), Some(Rv::MECHANISM_INVALID));
+                assert_eq!(Parsed(find(mechanism).unwrap()).expect_among(own), Err(Rv::MECHANISM_INVALID));
+                assert_eq!(Parsed(find(mechanism).unwrap()).expect_among(other), Ok(()));
+            }
+        }
     }
 
     #[test]
     fn a_card_without_pss_has_the_other_mechanisms() {
-        assert_eq!(list(false).len(), 6);
+        assert_eq!(list(RSA_WITHOUT_PSS).len(), 6);
         for mechanism in [CKM_RSA_PKCS_PSS, CKM_SHA256_RSA_PKCS_PSS] {
-            assert!(!list(false).contains(&mechanism));
-            assert_eq!(info(mechanism, false, 1024, 2048).err(), Some(Rv::MECHANISM_INVALID));
+            assert!(!list(RSA_WITHOUT_PSS).contains(&mechanism));
+            assert_eq!(info(mechanism, RSA_WITHOUT_PSS).err(), Some(Rv::MECHANISM_INVALID));
         }
     }
 
     #[test]
     fn the_hash_of_pss_is_known_for_java_but_not_listed_and_does_nothing() {
-        assert!(!list(true).contains(&CKM_SHA256));
-        assert_eq!(info(CKM_SHA256, true, 1024, 2048).unwrap().flags, 0);
-        for (mechanism, pss) in [(CKM_SHA256, false), (CKM_SHA384, true), (CKM_SHA_1, true)] {
-            assert_eq!(info(mechanism, pss, 1024, 2048).err(), Some(Rv::MECHANISM_INVALID));
+        assert!(!list(RSA).contains(&CKM_SHA256));
+        assert_eq!(info(CKM_SHA256, RSA).unwrap().flags, 0);
+        let unknown =
+            [(CKM_SHA256, RSA_WITHOUT_PSS), (CKM_SHA384, RSA), (CKM_SHA_1, RSA), (CKM_SHA256, Algorithm::P384)];
+        for (mechanism, algorithm) in unknown {
+            assert_eq!(info(mechanism, algorithm).err(), Some(Rv::MECHANISM_INVALID));
         }
     }
 
     #[test]
     fn pss_is_taken_with_the_cards_parameters_only() {
         for mechanism in [CKM_RSA_PKCS_PSS, CKM_SHA256_RSA_PKCS_PSS] {
-            let parse = |parameter: &[u8]| Parsed::new((mechanism, parameter)).map(|parsed| parsed.is_pss());
+            let parse =
+                |parameter: &[u8]| Parsed::new((mechanism, parameter)).map(|parsed| parsed.0.scheme == Scheme::Pss);
             let good = pss_parameter([CKM_SHA256, CKG_MGF1_SHA256, 32]);
             assert_eq!(parse(&good), Ok(true));
             for bad in [
@@ -296,9 +359,12 @@ mod tests {
 
     #[test]
     fn other_mechanisms_take_no_parameter_and_unknown_ones_are_refused() {
-        assert_eq!(Parsed::new((CKM_SHA256_RSA_PKCS, &[0])).err(), Some(Rv::MECHANISM_PARAM_INVALID));
+        for mechanism in [CKM_SHA256_RSA_PKCS, CKM_ECDSA, CKM_ECDSA_SHA384] {
+            assert_eq!(Parsed::new((mechanism, &[0])).err(), Some(Rv::MECHANISM_PARAM_INVALID));
+        }
         assert_eq!(Parsed::new((CKM_SHA1_RSA_PKCS_PSS, &[])).err(), Some(Rv::MECHANISM_INVALID));
         assert_eq!(Parsed::new((CKM_RSA_X_509, &[])).err(), Some(Rv::MECHANISM_INVALID));
+        assert_eq!(Parsed::new((CKM_ECDSA_SHA1, &[])).err(), Some(Rv::MECHANISM_INVALID));
     }
 
     #[test]
@@ -320,8 +386,28 @@ mod tests {
     }
 
     #[test]
+    fn of_a_digest_the_leftmost_384_bits_are_signed_on_p384() {
+        let long: Vec<u8> = (0..64).collect();
+        let ecdsa = |len: usize| CardInput::Ecdsa { hash: long[..len].to_vec() };
+        for (len, signed) in [(1, 1), (20, 20), (32, 32), (47, 47), (48, 48), (49, 48), (64, 48)] {
+            assert_eq!(finish(CKM_ECDSA, &[&long[..len]]), Ok(ecdsa(signed)));
+        }
+        for (mechanism, len) in [(CKM_ECDSA_SHA256, 32), (CKM_ECDSA_SHA384, 48), (CKM_ECDSA_SHA512, 48)] {
+            let Ok(CardInput::Ecdsa { hash }) = finish(mechanism, &[b"JPKI"]) else { panic!("not ECDSA") };
+            assert_eq!(hash.len(), len);
+        }
+    }
+
+    #[test]
+    fn what_is_longer_than_any_digest_is_no_digest() {
+        assert_eq!(finish(CKM_ECDSA, &[]), Err(Rv::DATA_LEN_RANGE));
+        assert_eq!(finish(CKM_ECDSA, &[&[1; 65]]), Err(Rv::DATA_LEN_RANGE));
+        assert_eq!(finish(CKM_ECDSA, &[&[1; 64], &[1]]), Err(Rv::DATA_LEN_RANGE));
+    }
+
+    #[test]
     fn parts_make_the_same_as_the_whole() {
-        for mechanism in list(true) {
+        for mechanism in list(RSA).into_iter().chain(list(Algorithm::P384)) {
             let data = [0x5A; 32];
             let (first, second) = data.split_at(5);
             assert_eq!(finish(mechanism, &[first, b"", second]), finish(mechanism, &[&data]));
@@ -334,7 +420,7 @@ mod tests {
 
     #[test]
     fn a_digest_info_says_its_own_lengths() {
-        for row in TABLE.iter().filter(|row| row.digest != Digest::Given && row.padding == Padding::Pkcs1) {
+        for row in TABLE.iter().filter(|row| row.digest != Digest::Given && row.scheme == Scheme::Pkcs1) {
             let Ok(CardInput::Pkcs1 { data }) = finish(row.mechanism, &[b"JPKI"]) else { panic!("not PKCS#1") };
             assert_eq!(usize::from(data[1]), data.len() - 2);
             let prefix = row.digest.info_prefix();

@@ -44,7 +44,7 @@ impl Signing {
 
     /// Bytes of the signature.
     pub(crate) fn signature_len(&self) -> usize {
-        self.key.modulus_len()
+        self.key.signature_len()
     }
 }
 
@@ -66,7 +66,7 @@ impl Verifying {
             }
             operation.update(data)?;
         }
-        let input = operation.finish(key.modulus_len())?;
+        let input = operation.finish(key.signature_len())?;
         Ok((key, signature, input))
     }
 }

@@ -10,7 +10,7 @@ use super::verify::PublicKey;
 use crate::card::{self, Application, File, Key, Scheme, Tries};
 use crate::pkcs11::edge::ffi::{In, OutBuf, Room};
 use crate::pkcs11::edge::rv::{Result, Rv};
-use crate::pkcs11::objects::object::Object;
+use crate::pkcs11::objects::object::{Object, is_of};
 use crate::pkcs11::state::module::Module;
 use crate::pkcs11::state::present::PresentToken;
 use crate::pkcs11::state::session::Session;
@@ -29,9 +29,7 @@ impl Module {
         }
         self.end_if_over(session.slot.reader, session.epoch);
         let (present, key) = self.key(&session, Object::PrivateKey, key)?;
-        if mechanism.is_pss() && !self.offers_pss(&present) {
-            return Err(Rv::MECHANISM_INVALID);
-        }
+        mechanism.expect_among(self.offers(&present))?;
         let wants_password = self.always_authenticates(session.slot.key);
         operations.sign = Some(Signing { operation: Operation::new(mechanism), key, wants_password });
         Ok(())
@@ -91,7 +89,7 @@ impl Module {
             }
             operation.update(data)?;
         }
-        let input = operation.finish(key.modulus_len())?;
+        let input = operation.finish(key.signature_len())?;
         self.end_if_over(session.slot.reader, session.epoch);
         out.write(&self.sign_on_card(&session, &key, wants_password, &input)?)
     }
@@ -118,8 +116,8 @@ impl Module {
             _ => return Err(Rv::KEY_HANDLE_INVALID),
         }
         let certificate = self.certificate(&present, File::Holder(session.slot.key))?.ok_or(Rv::KEY_HANDLE_INVALID)?;
-        let key = certificate.rsa_key().map_err(|_| Rv::KEY_HANDLE_INVALID)?;
-        let key = PublicKey::new(key.modulus(), key.exponent()).ok_or(Rv::KEY_HANDLE_INVALID)?;
+        let key = certificate.public_key().ok().filter(|key| is_of(key, present.identity.profile.algorithm));
+        let key = key.as_ref().and_then(PublicKey::new).ok_or(Rv::KEY_HANDLE_INVALID)?;
         Ok((present, key))
     }
 
@@ -175,6 +173,7 @@ impl Module {
         let (scheme, data) = match input {
             CardInput::Pkcs1 { data } => (Scheme::Pkcs1, data.as_slice()),
             CardInput::Pss { hash } => (Scheme::Pss, hash.as_slice()),
+            CardInput::Ecdsa { hash } => (Scheme::Ecdsa, hash.as_slice()),
         };
         let form = present.form()?;
         let token = present.reader.token(key);
@@ -216,11 +215,7 @@ impl Module {
         if key.verify(input, signature).is_ok() {
             return true;
         }
-        let other_salt = match input {
-            CardInput::Pss { hash } => key.salt_len(hash, signature),
-            CardInput::Pkcs1 { .. } => None,
-        };
-        match other_salt {
+        match key.salt_len(input, signature) {
             Some(len) => log::warn!("the card's PSS signature has a salt of {len} bytes, not {SALT_LEN}"),
             None => log::warn!("the card's signature does not fit its certificate"),
         }

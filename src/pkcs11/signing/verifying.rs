@@ -49,9 +49,7 @@ impl Module {
             return Err(Rv::OPERATION_ACTIVE);
         }
         let (present, key) = self.key(&session, Object::PublicKey, key)?;
-        if mechanism.is_pss() && !self.offers_pss(&present) {
-            return Err(Rv::MECHANISM_INVALID);
-        }
+        mechanism.expect_among(self.offers(&present))?;
         let signature = signature.map(|signature| of_length(&key, signature)).transpose()?.map(<[u8]>::to_vec);
         operations.verify = Some(Verifying { operation: Operation::new(mechanism), key, signature });
         Ok(())
@@ -144,6 +142,6 @@ impl Module {
 /// # Errors
 /// CKR_SIGNATURE_LEN_RANGE: it has another length than this key's.
 fn of_length<'s>(key: &PublicKey, signature: In<'s>) -> Result<&'s [u8]> {
-    let len = key.modulus_len();
+    let len = key.signature_len();
     signature.at_most(len).filter(|signature| signature.len() == len).ok_or(Rv::SIGNATURE_LEN_RANGE)
 }

@@ -8,7 +8,7 @@ use super::session::Sessions;
 use super::slots::{Slot, Slots};
 use super::view::{Origin, View};
 use super::wait::Wait;
-use crate::card;
+use crate::card::{self, Algorithm};
 use crate::config::{Config, LastTry, Pss};
 use crate::logins::{Meeting, Memory};
 use crate::pkcs11::edge::rv::{Result, Rv};
@@ -191,12 +191,12 @@ impl Module {
         self.slots.lock().slot(id).ok_or(Rv::SLOT_ID_INVALID)
     }
 
-    /// Whether PSS is offered on this token: as configured, and unless its card has refused it for good.
-    pub(crate) fn offers_pss(&self, present: &PresentToken) -> bool {
-        match self.config.pss {
-            Pss::Auto => present.identity.pss,
-            Pss::On => present.identity.profile.pss,
-            Pss::Off => false,
+    /// What this token's key is and signs by: PSS as configured, and unless its card has refused it for good.
+    pub(crate) fn offers(&self, present: &PresentToken) -> Algorithm {
+        match (present.identity.profile.algorithm, self.config.pss) {
+            (Algorithm::Rsa { bits, .. }, Pss::Auto) => Algorithm::Rsa { bits, pss: present.identity.pss },
+            (Algorithm::Rsa { bits, .. }, Pss::Off) => Algorithm::Rsa { bits, pss: false },
+            (algorithm, _) => algorithm,
         }
     }
 }

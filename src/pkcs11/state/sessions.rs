@@ -177,7 +177,7 @@ impl Module {
         };
         let certificate = der.and_then(|der| match Certificate::parse(&der) {
             Ok(certificate) => {
-                if let Err(error) = certificate.rsa_key() {
+                if let Err(error) = certificate.public_key() {
                     log::warn!("a certificate on the card has no key that can be used: {error}");
                 }
                 Some(Arc::new(certificate))

@@ -96,14 +96,13 @@ impl Module {
     /// C_GetMechanismList.
     pub(crate) fn mechanisms(&self, id: CK_SLOT_ID) -> Result<Vec<CK_MECHANISM_TYPE>> {
         let present = self.token(self.slot(id)?)?;
-        Ok(mechanism::list(self.offers_pss(&present)))
+        Ok(mechanism::list(self.offers(&present)))
     }
 
     /// C_GetMechanismInfo.
     pub(crate) fn mechanism_info(&self, id: CK_SLOT_ID, mechanism: CK_MECHANISM_TYPE) -> Result<CK_MECHANISM_INFO> {
         let present = self.token(self.slot(id)?)?;
-        let bits = CK_ULONG::from(present.identity.profile.modulus_bits);
-        mechanism::info(mechanism, self.offers_pss(&present), bits, bits)
+        mechanism::info(mechanism, self.offers(&present))
     }
 
     /// C_* functions that this module does not offer still want a slot that exists.
@@ -115,7 +114,7 @@ impl Module {
 /// A token's label: which secret it asks for, and the end of the card's serial number, for two cards in a family must not
 /// look alike. No colon, which would break NSS nicknames; a practice card says so first, where a prompt cuts last.
 fn label(identity: &Identity, key: Key) -> String {
-    let maker = if identity.info.model() == "PRACTICE" { "PRACTICE" } else { "JPKI" };
+    let maker = if identity.info.model() == "PRACTICE" || identity.kind() == Kind::Next { "PRACTICE" } else { "JPKI" };
     let purpose = match (key, identity.kind()) {
         (Key::Authentication, _) => "Auth (4-digit PIN)",
         (Key::Signature, Kind::Juki) => "Sign (4-16 chars)",

@@ -228,6 +228,7 @@ impl ReaderHistory {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::card::JPKI;
     use crate::config::Tokens;
 
     fn seen(name: &str, present: bool, event_count: u32) -> ReaderState {
@@ -238,8 +239,8 @@ mod tests {
         let mut file = [b' '; 160];
         file[..label.len()].copy_from_slice(label.as_bytes());
         Contents::Ours(Arc::new(Identity {
-            profile: Profile::of_label(label).unwrap(),
-            info: TokenInfo::parse(&file).unwrap(),
+            profile: Profile::of(&JPKI, label).unwrap(),
+            info: TokenInfo::parse(&JPKI, &file).unwrap(),
             keys: keys.to_vec(),
             pss: true,
         }))

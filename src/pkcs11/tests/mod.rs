@@ -5,6 +5,7 @@ mod faults;
 mod forged;
 mod fuzzed;
 mod lost_login;
+mod next;
 mod removal;
 mod rivals;
 mod secrets;
