@@ -82,6 +82,9 @@ fn both_keys_sign_by_every_mechanism_in_one_apdu_each() {
                 ground.module.verify_init(session, mechanism(kind), public).unwrap();
                 let (count, said) = ground.apdus(|| ground.module.verify(session, data, &signature[..]));
                 assert_eq!((count, said), (0, verdict), "{kind:x}");
+                ground.module.verify_signature_init(session, mechanism(kind), public, &signature[..]).unwrap();
+                let (count, said) = ground.apdus(|| ground.module.verify_signature(session, data));
+                assert_eq!((count, said), (0, verdict), "{kind:x}, with the signature given first");
             }
         }
     }
@@ -111,6 +114,8 @@ fn a_signatures_length_is_its_own_keys() {
             ground.module.verify_init(session, mechanism, public).unwrap();
             let said = ground.module.verify(session, b"x", &vec![1; wrong][..]);
             assert_eq!(said, Err(Rv::SIGNATURE_LEN_RANGE));
+            let begun = ground.module.verify_signature_init(session, mechanism, public, &vec![1; wrong][..]);
+            assert_eq!(begun, Err(Rv::SIGNATURE_LEN_RANGE));
         }
     }
 }
