@@ -19,9 +19,13 @@ moduledir ?= $(libdir)/pkcs11
 # Where p11-kit looks, whatever our own prefix is.
 p11kitdir ?= $(or $(shell pkg-config --variable=p11_module_configs p11-kit-1 2>/dev/null),/usr/share/p11-kit/modules)
 
+# Before a package is installed, whether there is a toolchain to build with.
+PACKAGES := .ci/toolchain "$(CARGO)" && .ci/install
+
 BUILD_PACKAGES := gcc libc6-dev libpcsclite-dev make pkg-config
-DEMO_PACKAGES := $(BUILD_PACKAGES) opensc openssl
-TEST_PACKAGES := $(DEMO_PACKAGES) iproute2 libnss3-tools opensc-pkcs11 openssh-client p11-kit p11-kit-modules pcscd \
+# Nothing that would stay registered with p11-kit, or begin a service.
+DEMO_PACKAGES := $(BUILD_PACKAGES) gnutls-bin openssl
+TEST_PACKAGES := $(DEMO_PACKAGES) iproute2 libnss3-tools opensc opensc-pkcs11 openssh-client p11-kit p11-kit-modules pcscd \
 	procps util-linux valgrind vsmartcard-vpcd
 # The programs people use, one's a line; the versions tested are those of the Debian release.
 CLIENT_PACKAGES := $(TEST_PACKAGES) \
@@ -62,14 +66,14 @@ CONF := $(wildcard pkcs11-conf/*)
 .PHONY: build setup demo test setup-clients test-clients conformance bench bare fuzz fuzz-setup fuzz-smoke lint install uninstall
 
 build:
-	.ci/install $(BUILD_PACKAGES)
+	$(PACKAGES) $(BUILD_PACKAGES)
 	$(CARGO) build --release --locked
 
 setup:
-	.ci/install $(TEST_PACKAGES)
+	$(PACKAGES) $(TEST_PACKAGES)
 
 demo:
-	.ci/install $(DEMO_PACKAGES)
+	$(PACKAGES) $(DEMO_PACKAGES)
 	$(CARGO) build --release --locked
 	examples/demo.sh "$(BUILT)"
 
@@ -77,7 +81,7 @@ test: setup
 	$(CARGO) test --locked
 
 setup-clients:
-	.ci/install $(CLIENT_PACKAGES)
+	$(PACKAGES) $(CLIENT_PACKAGES)
 	tests/programs/setup
 
 test-clients: setup-clients
@@ -86,7 +90,7 @@ test-clients: setup-clients
 	tests/programs/table
 
 conformance:
-	.ci/install $(BUILD_PACKAGES)
+	$(PACKAGES) $(BUILD_PACKAGES)
 	$(CARGO) build --release --locked
 	tests/conformance/run
 
@@ -95,7 +99,7 @@ bench: setup
 
 # Beside the module with features, not in its place.
 bare:
-	.ci/install $(BUILD_PACKAGES)
+	$(PACKAGES) $(BUILD_PACKAGES)
 	$(CARGO) build --release --locked --lib --no-default-features --target-dir "$(BARE)"
 	.ci/bare "$(BARE)/release/$(MODULE)"
 
@@ -114,11 +118,11 @@ fuzz-smoke: fuzz-setup
 	done
 
 fuzz-setup:
-	.ci/install $(FUZZ_PACKAGES)
+	$(PACKAGES) $(FUZZ_PACKAGES)
 	$(CARGO) fuzz --version >/dev/null 2>&1 || $(CARGO) install cargo-fuzz --locked --version 0.13.1
 
 lint:
-	.ci/install $(BUILD_PACKAGES)
+	$(PACKAGES) $(BUILD_PACKAGES)
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) clippy --locked --test programs -- -D warnings

@@ -6,7 +6,7 @@ set -euo pipefail
 built=$(cd "$1" && pwd)
 cd "$(dirname "$0")/.."
 out=out/demo
-module=$built/libjpki_pkcs11.so
+module=$PWD/$out/libjpki_pkcs11-sign.so
 
 say() { printf '\n%s\n' "$*" | fold -s -w 100; }
 run() { printf '\n$ %s\n' "$*"; "$@"; }
@@ -24,15 +24,22 @@ export JPKI_PKCS11_CONF=$PWD/$out/config.toml
 printf '\n$ export JPKI_PKCS11_CONF=%s\n' "$JPKI_PKCS11_CONF"
 run "$built/jpki" status
 
-say "3. OpenSC's pkcs11-tool, which knows nothing of this project, signs a document through the module."
+say "3. GnuTLS's tools, which know nothing of this project, read the certificates through the module and sign a document. \
+The module's file has the name under which it shows the signature token alone."
+cp "$built/libjpki_pkcs11.so" "$module"
 echo "Practice makes perfect." >"$out/document.txt"
-tool=(pkcs11-tool --module "$module" --slot-index 1 --login --pin PRACTICE1 --id 02)
-run "${tool[@]}" --sign --mechanism SHA256-RSA-PKCS --input-file "$out/document.txt" --output-file "$out/signature.bin"
-run "${tool[@]}" --read-object --type cert --output-file "$out/certificate.der"
+# Where these tools take a password from, so that they need not ask.
+export GNUTLS_PIN=PRACTICE1
+printf '\n$ export GNUTLS_PIN=%s\n' "$GNUTLS_PIN"
+read_certificate() { run p11tool --provider "$module" --login --export "pkcs11:id=$1;type=cert" --outfile "$2"; }
+read_certificate %02 "$out/signer.pem"
+read_certificate %04 "$out/authority.pem"
+run certtool --provider "$module" --p7-detached-sign --hash SHA256 --load-privkey "pkcs11:id=%02;type=private" \
+    --load-certificate "$out/signer.pem" --infile "$out/document.txt" --outfile "$out/signature.p7s"
 
-say "4. OpenSSL verifies the signature with the certificate's key."
-run openssl x509 -inform DER -in "$out/certificate.der" -noout -pubkey -out "$out/public-key.pem"
-run openssl dgst -sha256 -verify "$out/public-key.pem" -signature "$out/signature.bin" "$out/document.txt"
+say "4. OpenSSL verifies the signature over the document, and the signer's certificate with the practice authority's."
+run openssl cms -verify -inform PEM -in "$out/signature.p7s" -binary -content "$out/document.txt" \
+    -CAfile "$out/authority.pem" -out "$out/verified.txt"
 
 say "What happened: a practice card made a signature with the key that never leaves it, a program that nobody here wrote \
 asked for it over PKCS #11, and another one found it good. The card, the document and the signature are in $out. \
