@@ -30,6 +30,15 @@ pub fn note(program: &str, what: &str, ours: Cost, theirs: Result<Cost, Cost>) {
         Err(cost) => format!("fails ({}) | {}", cost.apdus, cost.verifies),
     };
     let row = format!("| {program} | {what} | {} | {} | {theirs} |\n", ours.apdus, ours.verifies);
+    write(program, what, &row);
+}
+
+/// The same for an action on a card that OpenSC's module does not know.
+pub fn note_alone(program: &str, what: &str, ours: Cost) {
+    write(program, what, &format!("| {program} | {what} | {} | {} | – | – |\n", ours.apdus, ours.verifies));
+}
+
+fn write(program: &str, what: &str, row: &str) {
     print!("{row}");
     let costs = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/programs/costs");
     fs::create_dir_all(&costs).expect("target is ours");

@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 const PROGRAM: &str = "GnuTLS";
 
 /// A p11-kit that knows one module.
-struct P11Kit {
+pub struct P11Kit {
     modules: PathBuf,
     /// The URL of the authentication token.
     token: String,
@@ -27,16 +27,16 @@ impl P11Kit {
         fs::write(modules.join("opensc.module"), format!("module: {}\n", opensc().display()))
             .expect("the scratch directory is ours");
         let modules = [ground.installed.p11_kit_modules(), modules];
-        let (pair, cost) = ground.with_inserted(card, |_| {
-            modules.map(|modules| {
-                let urls =
-                    run(with_p11_kit_modules(&modules, tool("p11tool", "gnutls-bin")).arg("--list-token-urls")).ok();
-                let token = urls.lines().find(|url| url.contains("Auth")).expect("the token is listed").to_owned();
-                P11Kit { modules, token }
-            })
-        });
+        let (pair, cost) = ground.with_inserted(card, |_| modules.map(|modules| P11Kit::with(modules, "Auth")));
         assert_eq!(cost.verifies, 0);
         pair
+    }
+
+    /// One that knows these modules, and of their tokens, which are inserted, the one with this in its URL.
+    pub fn with(modules: PathBuf, token: &str) -> P11Kit {
+        let urls = run(with_p11_kit_modules(&modules, tool("p11tool", "gnutls-bin")).arg("--list-token-urls")).ok();
+        let token = urls.lines().find(|url| url.contains(token)).expect("the token is listed").to_owned();
+        P11Kit { modules, token }
     }
 
     fn program(&self, name: &str) -> Command {
@@ -46,7 +46,7 @@ impl P11Kit {
     }
 
     /// What `server` says of a client with the card's key, or nothing.
-    fn page_of(&self, server: &Server, priority: &str) -> String {
+    pub fn page_of(&self, server: &Server, priority: &str) -> String {
         let mut client = self
             .program("gnutls-cli")
             .args(["--port", &server.port().to_string(), "--priority", priority, "--x509cafile"])
@@ -67,7 +67,7 @@ impl P11Kit {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
-    fn p11tool(&self, arguments: &[&str], more: &str) -> Ran {
+    pub fn p11tool(&self, arguments: &[&str], more: &str) -> Ran {
         run(self.program("p11tool").args(arguments).arg(format!("{}{more}", self.token)))
     }
 }

@@ -1,11 +1,12 @@
 //! What a program's tests stand on: the module as installed, a card in a reader, and what the card was asked.
 
-use crate::common::cards::card;
+use crate::common::cards::{card, card_as};
 use crate::common::make::{make, variable};
 use crate::common::pcscd::{Inserted, Pcscd, with_pcscd};
 use crate::common::{Scratch, opensc, run};
 use crate::cost::{self, Cost};
 use jpki_pkcs11::emulator::image::{Image, Kind, SecretName};
+use jpki_pkcs11::emulator::seed::Seed;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -71,7 +72,7 @@ impl Installed {
     }
 }
 
-/// A My Number practice card: its file and what is public of it. PIN and password are those of [`crate::common::cards`].
+/// A practice card: its file and what is public of it. PIN and password are those of [`crate::common::cards`].
 pub struct Card {
     pub file: PathBuf,
     image: Image,
@@ -80,9 +81,12 @@ pub struct Card {
 impl Ground<'_> {
     /// A new card. There is one in a test.
     pub fn card(&self) -> Card {
-        let file = card(&self.scratch, Kind::MyNumber);
-        let image = fs::read_to_string(&file).expect("the card is a file");
-        Card { image: Image::parse(&image).expect("the card's file is whole"), file }
+        Card::of(card(&self.scratch, Kind::MyNumber))
+    }
+
+    /// A new card of what may be the next generation, another holder's. There is one in a test.
+    pub fn next_card(&self) -> Card {
+        Card::of(card_as(&self.scratch, Kind::Next, |order| order.seed = Seed::from("tests of the next generation")))
     }
 
     /// Runs `work` with the card newly inserted, takes the card out, and says what that cost.
@@ -112,6 +116,25 @@ impl Ground<'_> {
 }
 
 impl Card {
+    fn of(file: PathBuf) -> Card {
+        let image = fs::read_to_string(&file).expect("the card is a file");
+        Card { image: Image::parse(&image).expect("the card's file is whole"), file }
+    }
+
+    /// The label of its authentication token.
+    pub fn auth_token(&self) -> String {
+        self.token("Auth (4-digit PIN)")
+    }
+
+    /// The label of its signature token.
+    pub fn sign_token(&self) -> String {
+        self.token("Sign (6-16 chars)")
+    }
+
+    fn token(&self, which: &str) -> String {
+        format!("PRACTICE {which} {}", &self.image.serial[self.image.serial.len() - 4..])
+    }
+
     /// The authentication CA's certificate, as PEM.
     pub fn auth_ca(&self) -> &str {
         self.image.certificates.auth_ca.as_deref().expect("it was issued")

@@ -12,7 +12,7 @@ use std::process::Command;
 
 const PROGRAM: &str = "Java";
 
-fn java(name: &str) -> Command {
+pub fn java(name: &str) -> Command {
     program(name, "openjdk-17-jdk-headless")
 }
 
@@ -88,7 +88,7 @@ pub fn archive(ground: &Ground<'_>) -> PathBuf {
 }
 
 /// What `jarsigner -verify` says of an archive.
-fn verified(archive: &Path) -> Ran {
+pub fn verified(archive: &Path) -> Ran {
     run(java("jarsigner").args(["-J-Duser.language=en", "-verify", "-verbose", "-certs"]).arg(archive))
 }
 

@@ -20,6 +20,7 @@ mod java;
 mod java_documents;
 mod load_path;
 mod mail;
+mod next;
 mod nginx;
 mod nss;
 mod openssl;

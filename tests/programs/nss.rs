@@ -14,11 +14,11 @@ use std::process::Command;
 const PROGRAM: &str = "NSS tools";
 
 /// An NSS database.
-struct Database(PathBuf);
+pub struct Database(PathBuf);
 
 impl Database {
     /// One that knows this module: ours by `nss.sh`, OpenSC's by what its users do. There is no card in the reader yet.
-    fn with(ground: &Ground<'_>, module: &Path) -> Database {
+    pub fn with(ground: &Ground<'_>, module: &Path) -> Database {
         let directory = |name: &str| ground.scratch.path().join(name);
         if module == opensc() {
             let database = Database::empty(&ground.scratch, "opensc");
@@ -45,18 +45,18 @@ impl Database {
     }
 
     /// One of NSS's tools, which uses this database.
-    fn tool(&self, name: &str) -> Command {
+    pub fn tool(&self, name: &str) -> Command {
         let mut command = program(name, "libnss3-tools");
         command.arg(if name == "modutil" { "-dbdir" } else { "-d" }).arg(format!("sql:{}", self.0.display()));
         command
     }
 
-    fn run(&self, name: &str, arguments: &[&str], files: &[&Path]) -> Ran {
+    pub fn run(&self, name: &str, arguments: &[&str], files: &[&Path]) -> Ran {
         run(self.tool(name).args(arguments).args(files))
     }
 
     /// Has it trust an authority: `CT,,` for servers, `,C,` for signers.
-    fn trust(&self, trust: &str, authority: &Path) {
+    pub fn trust(&self, trust: &str, authority: &Path) {
         self.run("certutil", &["-A", "-n", "authority", "-t", trust, "-i"], &[authority]).ok();
     }
 

@@ -19,7 +19,7 @@ const PROGRAM: &str = "OpenSSH";
 pub const MODULE: &str = "/usr/local/lib/pkcs11/libjpki_pkcs11-ssh.so";
 
 /// The keys of a module, as `ssh-keygen -D` lists them.
-fn keys(machine: &Machine, module: &Path) -> Vec<String> {
+pub fn keys(machine: &Machine, module: &Path) -> Vec<String> {
     machine.types("");
     let listed = run(machine.command("ssh-keygen").arg("-D").arg(module));
     assert_eq!(machine.asked(), [""; 0], "no secret is needed for that");
@@ -35,11 +35,11 @@ fn machine(ground: &Ground<'_>, card: &Card) -> Machine {
 }
 
 /// `ssh OPTIONS HOST`, to say something there.
-fn log_in(mut ssh: Command, options: &[&str]) -> Ran {
+pub fn log_in(mut ssh: Command, options: &[&str]) -> Ran {
     run(ssh.args(options).args([HOST, "echo", "at home"]))
 }
 
-fn is_at_home(ran: &Ran) -> bool {
+pub fn is_at_home(ran: &Ran) -> bool {
     ran.success && ran.stdout == "at home\n"
 }
 

@@ -170,6 +170,27 @@ impl<'a> Firefox<'a> {
         }
     }
 
+    /// Takes the certificate of this token in that dialog, as a person does who opens its list.
+    pub fn choose(&mut self, token: &str) {
+        let chosen = self.chrome(&format!(
+            "return (async () => {{
+                 const uri = 'chrome://pippki/content/clientauthask.xhtml';
+                 const dialog = [...document.querySelectorAll('browser')].find(b => b.currentURI?.spec == uri);
+                 const element = id => dialog.contentDocument.getElementById(id);
+                 const list = element('nicknames');
+                 for (const item of list.menupopup.children) {{
+                     list.selectedItem = item;
+                     // What it does when the choice has changed.
+                     await dialog.contentWindow.setDetails();
+                     const details = element('clientAuthCertDetailsStoredOn').dataset.l10nArgs;
+                     if (JSON.parse(details).storedOn == '{token}') return true;
+                 }}
+                 return false;
+             }})();"
+        ));
+        assert_eq!(chosen, true, "no certificate of {token}");
+    }
+
     /// Takes what the dialog proposes: presses Return.
     pub fn confirm(&mut self) {
         let window = self.display.window("Mozilla Firefox$").expect("Firefox has a window");
