@@ -46,7 +46,7 @@ FUZZ_PACKAGES := $(BUILD_PACKAGES) g++
 
 # The fuzzer's sanitizer flags are for nightly compilers, unless a stable one is told otherwise.
 FUZZ := RUSTC_BOOTSTRAP=1 $(CARGO) fuzz
-FUZZ_TARGETS ?= apdu certificate config image module report template tlv
+FUZZ_TARGETS ?= apdu certificate config image key module report template tlv
 FUZZ_TIME ?= 600
 # Seconds a target, some of which the start takes.
 SMOKE_TIME ?= 8
