@@ -167,12 +167,10 @@ impl Books {
         }
     }
 
-    /// What was owed has been done. Who does it takes out the marks that lie where it looks: one in a place of others stays for
-    /// them, who do it again.
-    pub fn pay(&mut self, card: usize) {
-        let card = &mut self.cards[card];
-        card.lost |= card.owed[1] && self.setting.runtime != [self.setting.runtime[0]; 3];
-        card.owed = [false; 2];
+    /// Whether some processes meet where others do not look. Who ends a signature login takes out the marks that lie where it
+    /// looks; one elsewhere stays for those who find it there, who end it once more.
+    pub fn is_mixed(&self) -> bool {
+        self.setting.runtime != [self.setting.runtime[0]; 3]
     }
 
     /// Whether a login has lasted too long; `None` if it may depend on this moment.

@@ -49,6 +49,8 @@ impl Play<'_, '_> {
         }
         // Whatever ends on the signature token may close the other key.
         self.now.closes[card][0] |= key == 1 && !matches!(deed.what, What::Open | What::Sign);
+        self.books.cards[card].lost |=
+            key == 1 && self.books.is_mixed() && matches!(deed.what, What::Login(_) | What::SetPin(_));
         match deed.what {
             What::Open => {
                 self.books.processes[process].sessions[slot] += u32::from(rv == CKR_OK);

@@ -168,7 +168,7 @@ impl Play<'_, '_> {
                 self.looked(reader);
                 self.world.look(reader, &self.books.processes)?;
                 open = self.world.witness[reader].open()?;
-                self.books.pay(card);
+                self.books.cards[card].owed = [false; 2];
             }
             if let Some(key) = opened(&self.books, open).filter(|_| !self.books.is_owed(card)) {
                 return Err(format!("nobody is logged in to it, and the {} key signs", KEYS[key]));
@@ -188,7 +188,7 @@ impl Play<'_, '_> {
                 }
             }
             if open == [false; 2] {
-                self.books.pay(card);
+                self.books.cards[card].owed = [false; 2];
             }
             self.note(&format!("  {}: {open:?}", Name::ALL[card]));
             self.books.cards[card].open = open;

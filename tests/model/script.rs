@@ -85,7 +85,8 @@ pub fn script() -> impl Strategy<Value = Script> {
     let often = || prop_oneof![4 => Just(true), 1 => Just(false)];
     let mostly = || prop_oneof![7 => Just(true), 1 => Just(false)];
     // Shrinks to a setting like the usual one, which has `true` almost everywhere.
-    let setting = (often(), mostly(), often(), [often(), often(), often()], mostly());
+    let runtime = prop_oneof![6 => Just([true; 3]), 1 => Just([false; 3]), 3 => [often(), often(), often()]];
+    let setting = (often(), mostly(), often(), runtime, mostly());
     let setting = setting.prop_map(|(hold_pin, lasts, user, runtime, issuer)| Setting {
         hold_pin,
         max_login: !lasts,
