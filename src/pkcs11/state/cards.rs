@@ -31,6 +31,7 @@ impl Module {
             .map(|number| (number, if *slots.contents(number) == Contents::Nothing { "empty" } else { "card" }))
             .collect();
         let names: Vec<String> = slots.names().map(str::to_owned).collect();
+        let epochs: Vec<Epoch> = (0..names.len()).map(|number| slots.epoch(number)).collect();
         drop(slots);
         for (number, contents) in moved {
             log::info!("reader {number}: {contents}");
@@ -38,6 +39,11 @@ impl Module {
         let mut known = self.known.write();
         for (number, name) in names.iter().enumerate().skip(known.len()) {
             known.push(Arc::new(CardReader::new(number, name)));
+        }
+        drop(known);
+        // Nor is anybody shown a login to a card that has left: the card may be back, and somebody else log it out.
+        for (reader, epoch) in self.known.read().iter().zip(epochs) {
+            reader.forget_older(epoch);
         }
     }
 

@@ -40,4 +40,12 @@ impl CardReader {
             Key::Signature => &self.signature,
         }
     }
+
+    /// Forgets what the tokens had of cards before this epoch, their logins with it.
+    pub(crate) fn forget_older(&self, epoch: Epoch) {
+        for key in Key::ALL {
+            // One that has seen a later epoch has forgotten it already.
+            let _ = self.token(key).with(epoch, |_| ());
+        }
+    }
 }

@@ -30,6 +30,22 @@ fn removal_in_the_middle_of_a_signature_is_told_once_and_then_the_session_is_gon
 }
 
 #[test]
+fn who_has_seen_that_a_card_has_left_does_not_look_logged_in_once_it_is_back() {
+    let ground = Ground::new(card(&MY_NUMBER));
+    let session = ground.session(AUTH);
+    ground.login(session, PIN).unwrap();
+    let card = ground.readers.remove(READER).unwrap();
+    assert_eq!(ground.module.slot_info(AUTH).unwrap().flags & CKF_TOKEN_PRESENT, 0);
+    ground.readers.insert(READER, card);
+    let other = Module::over(ground.module.config.clone(), Tokens::Both, Box::new(ground.readers.clone()));
+    let session = other.open_session(AUTH, CKF_SERIAL_SESSION).unwrap();
+    other.login(session, CKU_USER, Some(PIN)).unwrap();
+    other.logout(session).unwrap();
+    ground.rival(SELECT_JPKI);
+    assert_eq!(ground.rival("802A009702010200"), Sw::NOT_VERIFIED);
+}
+
+#[test]
 fn a_card_swapped_between_two_calls_gets_no_secret_and_no_signature_of_the_first() {
     let ground = Ground::new(card(&MY_NUMBER));
     let session = ground.session(AUTH);
