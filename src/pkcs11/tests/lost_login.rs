@@ -307,6 +307,30 @@ fn a_logout_beside_a_login_that_fails_leaves_no_login_on_the_card() {
 }
 
 #[test]
+fn nobody_announces_a_login_while_the_card_is_being_logged_out() {
+    use crate::logins::{Error, Wait};
+    use std::sync::{Arc, Mutex};
+    let (ground, session) = logged_in(|_| {});
+    let present = ground.module.token(ground.module.slot(AUTH).unwrap()).unwrap();
+    let logins = ground.module.logins(&present);
+    let announced = Arc::new(Mutex::new(Vec::new()));
+    ground.readers.on_command(READER, {
+        let announced = Arc::clone(&announced);
+        move |command| {
+            // This one ends whatever login there is on the card.
+            if command.ins == crate::apdu::SELECT {
+                let tried = [crate::card::Key::Authentication, crate::card::Key::Signature]
+                    .map(|key| logins.announce(key, &Wait::NONE).err());
+                announced.lock().unwrap().push(tried);
+            }
+            Incident::None
+        }
+    });
+    ground.module.logout(session).unwrap();
+    assert_eq!(*announced.lock().unwrap(), [[Some(Error::Held), Some(Error::Held)]]);
+}
+
+#[test]
 fn a_login_that_is_over_ends_on_the_card_whatever_is_asked_next() {
     type Ask = fn(&Ground, [CK_SESSION_HANDLE; 2]);
     let asks: [(&str, Ask); 9] = [
@@ -352,15 +376,20 @@ fn max_login_ends_an_old_login() {
 fn a_login_whose_answer_makes_no_sense_leaves_no_login_on_the_card() {
     use crate::emulator::fault::{Aim, Fault, Faults, FaultyCard};
     for fault in [Fault::Status(Sw::NO_DIAGNOSIS), Fault::EndlessMore, Fault::OneByte, Fault::Mute] {
-        let faults = Faults::default();
-        let ground = Ground::new(FaultyCard::new(card(&MY_NUMBER), &faults));
-        let session = ground.session(AUTH);
-        // The card takes the PIN, and its answer does not get through.
-        faults.begin(Aim::Verify, fault.clone());
-        assert_eq!(ground.login(session, PIN), Err(Rv::DEVICE_ERROR));
-        faults.end();
-        assert_eq!(ground.rival(SELECT_JPKI), Sw::OK);
-        assert_eq!(ground.rival("802A009702010200"), Sw::NOT_VERIFIED, "{fault}");
+        // With a place to meet other processes, and without one.
+        for meets in [true, false] {
+            let faults = Faults::default();
+            let faulty = FaultyCard::new(card(&MY_NUMBER), &faults);
+            let ground = Ground::set(Tokens::Both, vec![Box::new(faulty)], |config| {
+                config.places.retain(|_| meets);
+            });
+            let session = ground.session(AUTH);
+            // The card takes the PIN, and its answer does not get through.
+            faults.begin(Aim::Verify, fault.clone());
+            assert_eq!(ground.login(session, PIN), Err(Rv::DEVICE_ERROR));
+            faults.end();
+            assert_eq!(rival_signs(&ground, "97"), Sw::NOT_VERIFIED, "{fault}, meets others: {meets}");
+        }
     }
 }
 
