@@ -39,6 +39,9 @@ pub struct Card {
     pub owed: [bool; 2],
     /// Whether a signature login that is over may be marked still: whoever ends it once more takes the other key along.
     pub lost: bool,
+    /// Processes that have not seen yet that the card was taken out, or that its reader went with the service: they look
+    /// logged in until they do.
+    pub unaware: [HashSet<usize>; 2],
     /// Which of the owed nobody can know of any more.
     pub forgotten: [bool; 2],
     /// Secrets of each token that the card has refused, and to which process.
@@ -142,7 +145,8 @@ impl Books {
     /// program is.
     pub fn may_be_open(&self, card: usize, key: usize) -> bool {
         let books = &self.cards[card];
-        self.is_used(card, key) || (key == 0 && self.is_used(card, 1)) || books.rival[key] || books.forgotten[key]
+        let is_used = |key| self.is_used(card, key) || !books.unaware[key].is_empty();
+        is_used(key) || (key == 0 && is_used(1)) || books.rival[key] || books.forgotten[key]
     }
 
     /// Whether it may be until somebody looks.
@@ -199,17 +203,33 @@ impl Books {
     pub fn lose_power(&mut self, reader: usize) {
         if let Some(card) = self.readers[reader].card {
             let card = &mut self.cards[card];
-            *card = Card { changed: card.changed, ..Card::default() };
+            *card = Card { changed: card.changed, unaware: std::mem::take(&mut card.unaware), ..Card::default() };
         }
     }
 
-    /// Whether some process knows of a login to this token, by which it may have one.
+    /// The card in a reader was taken out, with all sessions and logins, as each process will see at its next look.
     pub fn forget_reader(&mut self, reader: usize) {
-        for process in &mut self.processes {
-            process.connected[reader] = false;
+        for process in 0..3 {
+            self.processes[process].connected[reader] = false;
             for slot in [2 * reader, 2 * reader + 1] {
-                process.sessions[slot] = 0;
-                process.logins[slot] = None;
+                self.processes[process].sessions[slot] = 0;
+                self.forget_login(process, slot);
+            }
+        }
+    }
+
+    /// A login that is over without its process having seen that.
+    pub fn forget_login(&mut self, process: usize, slot: usize) {
+        if let Some(login) = self.processes[process].logins[slot].take() {
+            self.cards[login.card].unaware[slot % 2].insert(process);
+        }
+    }
+
+    /// A process has looked at the readers, or has ended. What was left to its logins is owed now.
+    pub fn see(&mut self, process: usize) {
+        for card in &mut self.cards {
+            for (unaware, owed) in card.unaware.iter_mut().zip(&mut card.owed) {
+                *owed |= unaware.remove(&process);
             }
         }
     }

@@ -41,6 +41,9 @@ impl Play<'_, '_> {
         let more = answer.more.get(..8).unwrap_or(&answer.more);
         self.note(&format!("  {} {}: {:X} {more}", deed.who, task, answer.rv));
         let done = Done { deed, typed, answer, begun };
+        if matches!(deed.what, What::Open | What::SlotInfo | What::TokenInfo) && self.books.service {
+            self.books.see(process);
+        }
         self.check_secrets(&[&done])?;
         let free = self.books.is_free(process, deed.token.reader());
         self.enter(&done, free, Some(right), before, true)

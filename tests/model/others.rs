@@ -123,7 +123,7 @@ impl Play<'_, '_> {
         self.world.start_service(&self.books);
         self.books.service = true;
         for process in 0..3 {
-            self.books.processes[process].logins = Default::default();
+            (0..4).for_each(|slot| self.books.forget_login(process, slot));
             self.books.processes[process].connected = [false; 2];
             match &self.world.agents[process] {
                 Some(agent) if !agent.stopped => self.begin_anew(process)?,
@@ -141,6 +141,7 @@ impl Play<'_, '_> {
                 self.books.processes[process].sessions[slot] = 0;
             }
         }
+        self.books.see(process);
         Ok(())
     }
 

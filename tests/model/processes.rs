@@ -72,6 +72,7 @@ impl Play<'_, '_> {
 
     /// All logins of a process have ended, and their keys are closed where it could see to that.
     pub(crate) fn ended(&mut self, process: usize, sees_to_it: bool) {
+        self.books.see(process);
         for reader in 0..2 {
             if sees_to_it {
                 self.looked(reader);

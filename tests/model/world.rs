@@ -175,10 +175,15 @@ impl<'g, 'a> World<'g, 'a> {
             let agent = agent.as_mut().filter(|agent| !agent.stopped);
             agent.filter(|_| process.initialized && !process.starved && !process.shaken)
         });
-        match (self.looks % 4, there) {
+        match (self.looks % 5, there) {
             (0, _) => return self.status(runtime),
             (1, Some(agent)) => accepted(&agent.ask(&format!("tokeninfo {}", 2 * reader))?),
             (2, Some(agent)) => accepted(&agent.ask(&format!("slotinfo {}", 2 * reader + 1))?),
+            (3, Some(agent)) => {
+                // One session more and less, which ends no login.
+                let opened = accepted(&agent.ask(&format!("open {}", 2 * reader))?);
+                opened.and_then(|()| accepted(&agent.ask(&format!("close {}", 2 * reader))?))
+            }
             _ => {
                 let mut agent = self.agent(runtime);
                 accepted(&agent.ask("initialize")?)?;
