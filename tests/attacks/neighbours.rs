@@ -2,7 +2,8 @@
 
 use crate::client;
 use crate::common::cards::{PIN, card};
-use crate::common::pcscd::{is_root, with_pcscd};
+use crate::common::namespaces::own_mounts;
+use crate::common::pcscd::with_pcscd;
 use crate::common::{Modules, Scratch, configured, run, tool};
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
 use cryptoki::mechanism::Mechanism;
@@ -79,8 +80,8 @@ fn the_module_loaded_twice_is_one_module() {
     let script = "mount --bind \"$1\" /usr/share/p11-kit/modules && shift && exec \"$@\"";
     let mut unshare = Command::new(tool("unshare", "util-linux"));
     let seen = run(configured(&mut unshare, &config)
-        .args((!is_root()).then_some("--map-root-user"))
-        .args(["--mount", "sh", "-c", script, "sh"])
+        .args(own_mounts())
+        .args(["sh", "-c", script, "sh"])
         .arg(scratch.path().join("modules"))
         .arg(client)
         .arg("twice")

@@ -3,7 +3,7 @@
 
 use crate::client;
 use crate::common::cards::card;
-use crate::common::pcscd::is_root;
+use crate::common::namespaces::{is_root, own_mounts};
 use crate::common::{Modules, Scratch, needs_root, run, tool};
 use jpki_pkcs11::emulator::image::Kind;
 use std::fs::{self, Permissions};
@@ -58,7 +58,8 @@ impl Stage {
         }
         let mut command = Command::new(tool("unshare", "util-linux"));
         command
-            .args(["--mount", "sh", "-ec", WITH_RIGHTS_AND_WITHOUT_PCSCD])
+            .args(own_mounts())
+            .args(["sh", "-ec", WITH_RIGHTS_AND_WITHOUT_PCSCD])
             .arg(self.scratch.path())
             .arg(tool("setpriv", "util-linux"))
             .args([format!("--reuid={user}"), format!("--regid={user}"), "--clear-groups".into()])

@@ -10,6 +10,7 @@ pub mod client;
 pub mod conversation;
 pub mod forgery;
 pub mod make;
+pub mod namespaces;
 pub mod openssl;
 pub mod pcscd;
 pub mod rival;
@@ -105,7 +106,7 @@ impl Ran {
 /// # Panics
 /// In continuous integration that is not root.
 pub fn needs_root(why: &str) -> bool {
-    let root = pcscd::is_root();
+    let root = namespaces::is_root();
     assert!(root || env::var_os("CI").is_none(), "run this as root: {why}");
     if !root {
         let test = thread::current().name().unwrap_or("a test").to_owned();

@@ -4,11 +4,12 @@
 //! libpcsclite reads the name of its socket once in a process, so a test's body runs in a process of its own, with the
 //! name in its environment ([`with_pcscd`]).
 
+use super::namespaces::{is_root, own_mounts};
 use super::{Scratch, eventually, run, target_dir, tool, write_private};
 use jpki_pkcs11::emulator::vpcd::DEFAULT_PORT;
 use std::fs::DirBuilder;
 use std::io::{BufRead, BufReader};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::{env, fs};
@@ -23,10 +24,12 @@ pub const READERS: [&str; 2] = [READER, "Virtual PCD 00 01"];
 const VPCD: &str = "/usr/lib/pcsc/drivers/serial/libifdvpcd.so";
 
 /// What runs inside the namespaces: pcscd, and pcscd again at each SIGUSR1. It ends when its standard input is closed, and
-/// that is when the test's process ends, however it does.
+/// that is when the test's process ends, however it does. One that asks polkit whom to admit (Debian 13) is told not to:
+/// nobody but the test reaches it, and in a root without services polkit would admit nobody.
 const INSIDE: &str = r#"
 set -e
-start() { pcscd --foreground --config "$2" >>"$3" 2>&1 & pcscd=$!; }
+polkit=$(pcscd --help | grep -o -- --disable-polkit || true)
+start() { pcscd --foreground $polkit --config "$2" >>"$3" 2>&1 & pcscd=$!; }
 ip link set lo up
 mount -t tmpfs tmpfs /run
 mkdir /run/pcscd
@@ -116,8 +119,8 @@ impl Service {
         }
         configure(scratch.path(), FRIENDLY_NAME);
         let mut namespaces = Command::new("unshare")
-            .args(["--mount", "--net"])
-            .args((!is_root()).then_some("--map-root-user"))
+            .args(own_mounts())
+            .arg("--net")
             .args(["sh", "-c", INSIDE, "sh"])
             .args(["run", "readers", "log"].map(|name| scratch.path().join(name)))
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
@@ -375,9 +378,4 @@ fn present(reader: u16) -> bool {
         Ok::<_, pcsc::Error>(state[0].event_state())
     };
     look().is_ok_and(|state| state.contains(pcsc::State::PRESENT))
-}
-
-/// Whether this process may make namespaces without one of users.
-pub fn is_root() -> bool {
-    fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
 }

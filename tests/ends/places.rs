@@ -1,6 +1,6 @@
 //! Where processes of one user meet: with a runtime directory in their environment, without one, and mixed.
 
-use crate::common::pcscd::is_root;
+use crate::common::namespaces::is_root;
 use crate::common::witness::Open;
 use crate::ground::{AUTH_LOGIN, Ground, Process, SIGN_LOGIN, with_ground};
 use cryptoki_sys::*;

@@ -3,7 +3,8 @@
 use crate::agent::{Agent, Answer, BOUND};
 use crate::books::{Books, Process};
 use crate::card::Card;
-use crate::common::pcscd::{Inserted, Pcscd, is_root};
+use crate::common::namespaces::is_root;
+use crate::common::pcscd::{Inserted, Pcscd};
 use crate::common::{Scratch, client, jpki, run, tool, write_private};
 use crate::script::Setting;
 use crate::step::{Name, Place};

@@ -26,7 +26,7 @@ exec unshare --root="$root" -- "$@"
 pub fn debian_13(program: &str) -> Command {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/programs/debian-13");
     assert!(root.join("done").is_file(), "{} is missing: tests/programs/setup", root.display());
-    let mut command = in_namespaces(&["--mount"]);
+    let mut command = in_namespaces(&[]);
     command
         .args(["sh", "-c", INSIDE, "sh"])
         .args([root, env::temp_dir(), library("libpcsclite.so.1", "libpcsclite1")])

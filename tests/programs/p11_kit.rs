@@ -210,7 +210,7 @@ fn elsewhere(ground: &Ground<'_>, server: &Server, command: &str) -> Ran {
     let pcscd = PathBuf::from(std::env::var_os("PCSCLITE_CSOCK_NAME").expect("this is a test's process"));
     let pcscd = pcscd.parent().expect("it is a path");
 
-    let mut hosts = in_namespaces(&["--net", "--mount", "--pid", "--fork", "--kill-child"]);
+    let mut hosts = in_namespaces(&["--net", "--pid", "--fork", "--kill-child"]);
     hosts.args(["sh", "-c", TWO_HOSTS, "sh"]).args([&ssh, pcscd, &tool("ssh", "openssh-client")]);
     hosts.args(["-F", "none", "-i", &id, "-o", "ConnectionAttempts=20", "-o", "StrictHostKeyChecking=no"]);
     hosts.args(["-o", "UserKnownHostsFile=/dev/null", "-o", "ExitOnForwardFailure=yes"]);

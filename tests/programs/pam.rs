@@ -2,11 +2,11 @@
 //! pam_pkcs11.
 
 use crate::common::cards::PIN;
+use crate::common::namespaces::own_mounts;
 use crate::common::{Ran, Scratch, run, tool};
 use crate::ground::{Card, Ground, with_ground};
 use crate::program::{run_typing, without_terminal};
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -43,9 +43,7 @@ fn fingerprint(scratch: &Scratch, certificate: &str) -> String {
 fn with_etc(etc: &Path, program: &Path) -> Command {
     let script = r#"mount --bind "$0/pam.d" /etc/pam.d && mount --bind "$0/pam_pkcs11" /etc/pam_pkcs11 && exec "$@""#;
     let mut command = without_terminal(tool("unshare", "util-linux"));
-    let is_root = fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
-    command.arg("--mount").args((!is_root).then_some("--map-root-user"));
-    command.args(["sh", "-c", script]).arg(etc).arg(program);
+    command.args(own_mounts()).args(["sh", "-c", script]).arg(etc).arg(program);
     command
 }
 

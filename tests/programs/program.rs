@@ -1,6 +1,6 @@
 //! Programs under test: each ends even where it hangs, asks nobody at the keyboard, and sees what it is to see.
 
-use crate::common::pcscd::is_root;
+use crate::common::namespaces::own_mounts;
 use crate::common::{Ran, Scratch, run, tool};
 use std::fs::File;
 use std::path::Path;
@@ -32,16 +32,16 @@ pub fn run_typing(scratch: &Scratch, command: &mut Command, typed: &str) -> Ran 
     run(command.stdin(File::open(typed).expect("it was written")))
 }
 
-/// unshare(1) with these options, before those that say what to run; bounded, too. Root stays root.
+/// unshare(1) with mounts of its own and these options, before those that say what to run; bounded, too. Root stays root.
 pub fn in_namespaces(options: &[&str]) -> Command {
     let mut command = program("unshare", "util-linux");
-    command.args((!is_root()).then_some("--map-root-user")).args(options);
+    command.args(own_mounts()).args(options);
     command
 }
 
 /// `program`, which finds modules through p11-kit: those of this directory, not the system's.
 pub fn with_p11_kit_modules(modules: &Path, program: impl AsRef<Path>) -> Command {
-    let mut command = in_namespaces(&["--mount"]);
+    let mut command = in_namespaces(&[]);
     command.args(["sh", "-ec", IN_PLACE_OF_THE_SYSTEMS]).args([modules, program.as_ref()]);
     command
 }
