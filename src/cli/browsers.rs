@@ -12,7 +12,7 @@ pub enum Browser {
     Chromium,
 }
 
-/// One from Snap or Flatpak: it runs in a box of its own, which reaches neither the module nor pcscd.
+/// One from Snap or Flatpak: it runs in a box of its own, which loads no module of the system.
 #[derive(Debug, Clone, Copy)]
 pub struct Sandboxed {
     /// Nothing for a mail program.
@@ -51,7 +51,7 @@ impl Sandboxed {
     /// What is the matter with it.
     pub fn what(&self) -> String {
         let Sandboxed { name, kind, .. } = self;
-        format!("{name}: there is a {kind} of it, which can neither load the module nor reach pcscd")
+        format!("{name}: there is a {kind} of it, which cannot load a module of the system")
     }
 
     fn is_installed(&self, machine: &Machine) -> bool {

@@ -115,7 +115,10 @@ impl From<transport::Error> for Failure {
             }
             transport::Error::Denied => (
                 Exit::Failed,
-                Some("A polkit rule decides who may use card readers; sessions over ssh are refused by default."),
+                Some(
+                    "On this system polkit decides who may use card readers: by its defaults, whoever sits at the machine. \
+                     jpki doctor shows the rule that admits you.",
+                ),
             ),
             transport::Error::NoReader | transport::Error::NoCard => {
                 (Exit::NoCard, Some("Put the card in the reader and try again."))

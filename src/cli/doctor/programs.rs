@@ -135,7 +135,7 @@ fn beside_opensc(mention: &Mention) -> Finding {
     )
 }
 
-/// Browsers that run in a box of their own, which reaches neither the module nor pcscd.
+/// Browsers that run in a box of their own, which loads no module of the system.
 fn sandboxed(machine: &Machine) -> Vec<Finding> {
     let finding = |one: Sandboxed| Finding::note(Code::ProgramSandboxed, one.what()).next(Sandboxed::NEXT);
     Sandboxed::installed(machine).into_iter().map(finding).collect()

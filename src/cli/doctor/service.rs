@@ -32,7 +32,7 @@ pub fn examine(machine: &Machine, config: &Config, findings: &mut Vec<Finding>) 
     }
     match PcscReaders::new(config.lock_timeout).reach() {
         Ok(()) => {
-            findings.push(Finding::ok(Code::Service, "it answers"));
+            findings.push(Finding::ok(Code::Service, format!("it answers, {}", admission(machine))));
             true
         }
         Err(transport::Error::NoService) => {
@@ -43,6 +43,22 @@ pub fn examine(machine: &Machine, config: &Config, findings: &mut Vec<Finding>) 
             findings.push(refusal(machine, &error));
             false
         }
+    }
+}
+
+/// Whom the service admits, as far as the machine's files tell. One that was built to ask polkit brings an action of polkit's
+/// along (Debian 13); one that was not (Debian 12) asks nobody.
+fn admission(machine: &Machine) -> &'static str {
+    let action = "share/polkit-1/actions/org.debian.pcsc-lite.policy";
+    let asks = ["/usr", "/usr/local"].iter().any(|place| machine.system(place).join(action).is_file());
+    let told_not_to = ["/etc/default/pcscd", "/etc/sysconfig/pcscd"].iter().any(|file| {
+        let text = fs::read_to_string(machine.system(file)).unwrap_or_default();
+        text.lines().any(|line| !line.trim_start().starts_with('#') && line.contains("--disable-polkit"))
+    });
+    if asks && !told_not_to {
+        "and polkit decides whom it takes: by its defaults who sits at this machine, and nobody over ssh"
+    } else {
+        "and takes everybody who is logged in to this machine, also over ssh"
     }
 }
 
@@ -149,6 +165,20 @@ mod tests {
             fs::create_dir_all(root.join("run/systemd/system")).unwrap();
         });
         assert_eq!(next, "sudo systemctl enable --now pcscd.socket");
+    }
+
+    #[test]
+    fn whom_the_service_admits_depends_on_how_it_was_built_and_what_it_is_told() {
+        let admitted = |files: &[(&str, &str)]| {
+            let (_root, machine) = Machine::with_files(files);
+            admission(&machine)
+        };
+        let policy = ("usr/share/polkit-1/actions/org.debian.pcsc-lite.policy", "<policyconfig>");
+        let told = |text| ("etc/default/pcscd", text);
+        assert!(admitted(&[]).contains("takes everybody"), "Debian 12");
+        assert!(admitted(&[policy]).contains("polkit decides"), "Debian 13");
+        assert!(admitted(&[policy, told("PCSCD_ARGS=--disable-polkit\n")]).contains("everybody"));
+        assert!(admitted(&[policy, told("# PCSCD_ARGS=--disable-polkit\n")]).contains("polkit decides"));
     }
 
     #[test]

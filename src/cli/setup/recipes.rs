@@ -269,10 +269,13 @@ mod tests {
                 of(program, &Machine::with_files(files).1, "/usr/lib/pkcs11", &[], privileged, Language::En)
             };
             let failure = recipe(&alone).err().expect("there is no other");
-            assert!(format!("{failure:?}").contains("which can neither load the module"), "{failure:?}");
+            assert!(format!("{failure:?}").contains("which cannot load a module of the system"), "{failure:?}");
             let afterwards =
                 recipe(&[alone, vec![beside]].concat()).unwrap_or_else(|failure| panic!("{failure:?}")).afterwards;
-            assert!(afterwards.iter().any(|line| line.contains("which can neither load the module")), "{afterwards:?}");
+            assert!(
+                afterwards.iter().any(|line| line.contains("which cannot load a module of the system")),
+                "{afterwards:?}"
+            );
             let afterwards = recipe(&[beside]).unwrap_or_else(|failure| panic!("{failure:?}")).afterwards;
             assert_eq!(afterwards.len(), 1, "{afterwards:?}");
         }
