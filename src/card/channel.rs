@@ -188,6 +188,7 @@ impl<'a> Channel<'a> {
 
     pub(super) fn query_tries(&mut self, key: &KeyProfile) -> Result<Tries> {
         let mut tries = self.ask_tries(key)?;
+        // No count, with which the last one could be compared or which could be remembered.
         if tries == Tries::Uncounted {
             return Ok(tries);
         }

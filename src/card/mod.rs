@@ -289,8 +289,8 @@ impl Card {
     /// whether it did.
     ///
     /// # Errors
-    /// [`Error::Status`] with 6982: the login is lost, and `login`, the caller's, is over. [`Error::NoPss`], [`Error::NoKey`], [`Error::Transport`],
-    /// [`Error::Status`].
+    /// [`Error::Status`] with 6982: the login is lost, and `login`, the caller's, is over. [`Error::NoPss`],
+    /// [`Error::NoKey`], [`Error::Transport`], [`Error::Status`].
     pub fn sign(
         &mut self,
         key: Key,

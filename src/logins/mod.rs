@@ -14,18 +14,19 @@
 //!
 //! Locks are taken in the order of [`Key::ALL`], and of the places' paths.
 
+mod meeting;
 mod record;
 mod refused;
 mod sheet;
 
+pub use meeting::{Meeting, Memory};
+
 use crate::key::Key;
-use crate::sys;
 use crate::transport::Stay;
 use parking_lot::Mutex;
 use record::Mark;
 use refused::Refused;
-use sheet::{FileSheet, Lock, MemorySheet, Remembered, Sheet};
-use std::collections::HashMap;
+use sheet::{FileSheet, Lock, MemorySheet, Sheet};
 use std::collections::hash_map::Entry;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -68,100 +69,12 @@ impl Wait<'_> {
     pub const NONE: Wait<'static> = Wait { longest: Duration::ZERO, given_up: &|| false };
 }
 
-/// Where the processes of one user meet, and what this one remembers.
-#[derive(Debug, Default)]
-pub struct Meeting {
-    /// Candidates: one that cannot be made, or is open to others, is no place.
-    directories: Vec<PathBuf>,
-    boot: String,
-    memory: Arc<Memory>,
-    /// Directories of which it was said that they are no place.
-    told: Mutex<Vec<PathBuf>>,
-}
-
-/// What a process remembers of logins, also beyond C_Finalize. A forked child has none of its parent's, whose locks it might
-/// find held.
-#[derive(Debug, Default)]
-pub struct Memory {
-    /// Records, where there is no place at all: by card, reader and key.
-    remembered: Mutex<HashMap<Placed, Arc<Mutex<Remembered>>>>,
-    refused: Mutex<HashMap<Secret, RefusedHere>>,
-}
-
-/// A card's fingerprint, its reader, and the key.
-type Placed = (String, String, Key);
-
-/// What was refused to this process, and the secret's last change by then: after another one it may be right.
-#[derive(Debug, Default)]
-struct RefusedHere {
-    refused: Refused,
-    changes: Option<Vec<u64>>,
-}
-
-/// One secret: a card's fingerprint, and the key.
-type Secret = (String, Key);
-
-impl Meeting {
-    /// In these directories, each of which may be missing.
-    pub fn new(directories: &[PathBuf], memory: &Arc<Memory>) -> Meeting {
-        Meeting { directories: directories.to_vec(), boot: boot(), memory: Arc::clone(memory), told: Mutex::default() }
-    }
-
-    fn is_of(&self, mark: &Mark, stay: &Stay) -> bool {
-        mark.boot == self.boot && mark.stay == *stay
-    }
-
-    /// The directories that are there and ours, each once, in the order in which all processes lock them.
-    fn places(&self) -> Result<Vec<PathBuf>, Error> {
-        let mut places = Vec::new();
-        for directory in &self.directories {
-            match sys::make_private(directory).and_then(|()| directory.canonicalize()) {
-                Ok(place) => places.push(place),
-                Err(error) if is_no_place(&error) => self.tell(directory, &error),
-                Err(error) => return Err(sheet::error(&error)),
-            }
-        }
-        places.sort();
-        places.dedup();
-        Ok(places)
-    }
-
-    /// Says once that a directory is no place.
-    fn tell(&self, directory: &Path, error: &io::Error) {
-        let mut told = self.told.lock();
-        if !told.iter().any(|known| known == directory) {
-            log::warn!("logins are not seen by other processes in {}: {error}", directory.display());
-            told.push(directory.to_owned());
-        }
-    }
-
-    fn remembered(&self, card: &str, reader: &str, key: Key) -> Arc<Mutex<Remembered>> {
-        Arc::clone(self.memory.remembered.lock().entry((card.to_owned(), reader.to_owned(), key)).or_default())
-    }
-}
-
-/// What a directory's error says: that no process of this user will meet another there, or that this one cannot just now.
-fn is_no_place(error: &io::Error) -> bool {
-    use io::ErrorKind::{AlreadyExists, NotADirectory, NotFound, PermissionDenied, ReadOnlyFilesystem};
-    matches!(error.kind(), NotFound | NotADirectory | AlreadyExists | PermissionDenied | ReadOnlyFilesystem)
-}
-
 /// What the name of a key's record ends in. That of authentication has had it since the first version, which it thus meets.
 fn ending(key: Key) -> &'static str {
     match key {
         Key::Authentication => "login",
         Key::Signature => "sign",
     }
-}
-
-/// The machine's run; empty where it has no name, and then a card's stay in its reader decides alone.
-fn boot() -> String {
-    let read = if cfg!(target_os = "linux") {
-        std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
-    } else {
-        Ok(String::new())
-    };
-    read.map(|id| id.trim().to_owned()).unwrap_or_default()
 }
 
 /// The logins of one card, for as long as it lies in its reader.

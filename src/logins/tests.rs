@@ -1,6 +1,7 @@
 //! Locks, marks and changes, between processes that are played by meetings of their own.
 
 use super::*;
+use crate::sys;
 use std::fs;
 use tempfile::TempDir;
 

@@ -40,9 +40,10 @@ impl Module {
         for (number, name) in names.iter().enumerate().skip(known.len()) {
             known.push(Arc::new(CardReader::new(number, name)));
         }
+        let readers = known.clone();
         drop(known);
         // Nor is anybody shown a login to a card that has left: the card may be back, and somebody else log it out.
-        for (reader, epoch) in self.known.read().iter().zip(epochs) {
+        for (reader, epoch) in readers.iter().zip(epochs) {
             reader.forget_older(epoch);
         }
     }
