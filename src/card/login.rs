@@ -44,12 +44,16 @@ impl Card {
     }
 
     /// Ends a login on the card that nobody ends: whoever had it was killed, or could not reach the card. No APDU where
-    /// there is none, and no waiting for a card that another program holds.
+    /// there is none, and no waiting for a card that another program holds. Where the records say that whoever has logged
+    /// in is still there, the card is not even begun with: a service that hangs is no concern of a caller who wants nothing
+    /// of it.
     ///
     /// # Errors
     /// [`Error::Transport`]: it is still owed.
     pub(crate) fn settle(&mut self) -> Result<()> {
-        if self.state.is_in_debt() { self.begin_with(Patience::None)?.settle() } else { Ok(()) }
+        // Let go and taken again with the card in hand: the records are never held while a card is waited for.
+        let is_owed = self.state.is_in_debt() && self.state.logins.owed().is_some();
+        if is_owed { self.begin_with(Patience::None)?.settle() } else { Ok(()) }
     }
 }
 

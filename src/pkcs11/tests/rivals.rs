@@ -114,14 +114,19 @@ fn sign_or_log_in_again(ground: &Ground, session: CK_SESSION_HANDLE, secret: &[u
     }
 }
 
+/// A ground where the rival's turn is before transaction `before`.
+fn interrupted(before: usize, deed: Deed) -> (Ground, Arc<Turn>) {
+    let mut ground = Ground::new(card(&MY_NUMBER));
+    let turn = Arc::new(Turn { begun: AtomicUsize::new(0), before, deed });
+    let readers = Interrupted { readers: ground.readers.clone(), turn: Arc::clone(&turn) };
+    ground.module = Module::over(ground.module.config.clone(), Tokens::Both, Box::new(readers));
+    (ground, turn)
+}
+
 /// A session with all that touches the card, the rival's turn being before transaction `before`. Answers how many there
 /// were.
 fn session(before: usize, deed: Deed) -> usize {
-    let mut ground = Ground::new(card(&MY_NUMBER));
-    let turn = Arc::new(Turn { begun: AtomicUsize::new(0), before, deed });
-    let interrupted = Interrupted { readers: ground.readers.clone(), turn: Arc::clone(&turn) };
-    ground.module = Module::over(ground.module.config.clone(), Tokens::Both, Box::new(interrupted));
-
+    let (ground, turn) = interrupted(before, deed);
     let (auth, sign) = (ground.session(AUTH), ground.session(SIGN));
     assert_eq!(ground.flags(AUTH) & CKF_USER_PIN_COUNT_LOW, 0);
     ground.login(auth, PIN).unwrap();
@@ -187,4 +192,15 @@ fn where_the_card_does_not_count_a_last_try_that_is_to_be_left_alone_is_not_risk
     let (session, before) = (ground.session(AUTH), ground.readers.verifies());
     assert_eq!(ground.login(session, b"9999"), Err(Rv::FUNCTION_CANCELED));
     assert_eq!(ground.readers.verifies(), before);
+}
+
+#[test]
+fn whether_a_login_is_owed_is_asked_of_the_records_and_not_of_a_service_that_may_hang() {
+    let (ground, turn) = interrupted(usize::MAX, Deed::Reset);
+    let session = ground.session(AUTH);
+    ground.login(session, PIN).unwrap();
+    let before = turn.begun.load(Ordering::Relaxed);
+    ground.module.slot_info(AUTH).unwrap();
+    ground.session(SIGN);
+    assert_eq!(turn.begun.load(Ordering::Relaxed), before, "it is this process's own");
 }

@@ -34,8 +34,9 @@ const NOTHING: u64 = 0;
 /// Which of them end by themselves: the lowest bit of their time.
 const SHORT: u64 = 1;
 
-/// A call that ends by itself takes no longer, unless the service hangs.
-const SHORT_CALL: Duration = Duration::from_secs(1);
+/// A call that ends by itself takes no longer, unless the service hangs. Less than the second for which a look at the readers
+/// is waited for: whoever has given that up must not ask the service next, with the same call a moment younger than this.
+const SHORT_CALL: Duration = Duration::from_millis(900);
 /// After this time a thread in a call that may wait for its answer does so, and holds nothing of the whole process.
 const BEGINNING: Duration = Duration::from_millis(5);
 /// What a fork takes, once nobody is inside: the largest hosts need a part of it. One that takes longer waits in a handler of
